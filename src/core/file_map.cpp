@@ -1,0 +1,109 @@
+#include "core/file_map.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace hadal {
+
+namespace {
+
+class Descriptor {
+  public:
+    explicit Descriptor(int fd) : fd_(fd) {}
+    ~Descriptor() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    int get() const {
+        return fd_;
+    }
+
+  private:
+    int fd_;
+};
+
+[[noreturn]] void fail(std::string_view doing, const std::filesystem::path& path) {
+    throw Error(Error::Kind::io, concat(doing, " ", path.string(), ": ", std::strerror(errno)));
+}
+
+}  // namespace
+
+std::shared_ptr<const FileMap> FileMap::open(const std::filesystem::path& path) {
+    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (file.get() < 0) fail("cannot open", path);
+    struct stat status {};
+    if (::fstat(file.get(), &status) != 0) fail("cannot read", path);
+    if (!S_ISREG(status.st_mode)) {
+        throw Error(Error::Kind::io, concat("cannot read ", path.string(), ": not a regular file"));
+    }
+    std::shared_ptr<FileMap> map(new FileMap);
+    map->path_ = path;
+    map->size_ = size_t(status.st_size);
+    if (map->size_ > 0) {
+        void* data = ::mmap(nullptr, map->size_, PROT_READ, MAP_SHARED, file.get(), 0);
+        if (data == MAP_FAILED) fail("cannot map", path);
+        map->data_ = data;
+    }
+    return map;
+}
+
+FileMap::~FileMap() {
+    if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+std::string read_file(const std::filesystem::path& path) {
+    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (file.get() < 0) fail("cannot open", path);
+    std::string content;
+    char block[1 << 16];
+    for (;;) {
+        const ssize_t n = ::read(file.get(), block, sizeof block);
+        if (n == 0) return content;
+        if (n < 0) {
+            if (errno == EINTR) continue;
+            fail("cannot read", path);
+        }
+        content.append(block, size_t(n));
+    }
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
+    std::filesystem::path temporary = path;
+    temporary += concat(".tmp-", ::getpid());
+    const auto give_up = [&] {
+        const int reason = errno;
+        ::unlink(temporary.c_str());
+        errno = reason;
+        fail("cannot write", path);
+    };
+    {
+        const Descriptor file(
+            ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+        if (file.get() < 0) fail("cannot write", path);
+        while (!content.empty()) {
+            const ssize_t n = ::write(file.get(), content.data(), content.size());
+            if (n < 0 && errno == EINTR) continue;
+            if (n < 0) give_up();
+            content.remove_prefix(size_t(n));
+        }
+        if (::fsync(file.get()) != 0) give_up();
+    }
+    if (::rename(temporary.c_str(), path.c_str()) != 0) give_up();
+    sync_directory(path.has_parent_path() ? path.parent_path() : ".");
+}
+
+void sync_directory(const std::filesystem::path& path) {
+    const Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (directory.get() < 0) fail("cannot open", path);
+    if (::fsync(directory.get()) != 0 && errno != EINVAL) fail("cannot flush", path);
+}
+
+}  // namespace hadal

@@ -1,0 +1,144 @@
+#include "core/thread_pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace hadal {
+
+namespace {
+
+// About 20 µs. Longer spinning would starve another process's threads on a shared machine.
+constexpr int kSpins = 2000;
+
+void pause_briefly() {
+#if defined(__x86_64__)
+    _mm_pause();
+#endif
+}
+
+/// Spins, then sleeps in the kernel, until `value` is no longer `old`. Returns the new value.
+uint32_t wait_for_change(const std::atomic<uint32_t>& value, uint32_t old) {
+    for (int i = 0; i < kSpins; ++i) {
+        const uint32_t now = value.load(std::memory_order_acquire);
+        if (now != old) return now;
+        pause_briefly();
+    }
+    for (;;) {
+        value.wait(old, std::memory_order_acquire);
+        const uint32_t now = value.load(std::memory_order_acquire);
+        if (now != old) return now;
+    }
+}
+
+thread_local bool inside_job = false;
+
+}  // namespace
+
+struct ThreadPool::State {
+    // The job: written by the submitter before `generation` moves, read by workers after it moved.
+    const void* body = nullptr;
+    Call call = nullptr;
+    int64_t count = 0;
+    int64_t grain = 1;
+    alignas(64) std::atomic<int64_t> next{0};
+    alignas(64) std::atomic<uint32_t> generation{0};
+    alignas(64) std::atomic<uint32_t> running{0};
+    std::atomic<bool> stopping{false};
+    std::mutex submit;  // one job at a time
+    std::mutex error_mutex;
+    std::exception_ptr error;
+
+    void take_ranges(int thread) {
+        inside_job = true;
+        try {
+            for (;;) {
+                const int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
+                if (begin >= count) break;
+                call(body, begin, std::min(begin + grain, count), thread);
+            }
+        } catch (...) {
+            next.store(count, std::memory_order_relaxed);  // nobody starts another range
+            const std::lock_guard lock(error_mutex);
+            if (!error) error = std::current_exception();
+        }
+        inside_job = false;
+    }
+};
+
+ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
+    if (threads <= 0) threads = usable_processors();
+    workers_.reserve(size_t(threads - 1));
+    for (int i = 1; i < threads; ++i) {
+        workers_.emplace_back([state = state_.get(), i] { work(*state, i); });
+    }
+}
+
+ThreadPool::~ThreadPool() {
+    state_->stopping.store(true);
+    state_->generation.fetch_add(1, std::memory_order_release);
+    state_->generation.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::work(State& state, int thread) {
+    uint32_t seen = 0;
+    for (;;) {
+        seen = wait_for_change(state.generation, seen);
+        if (state.stopping.load()) return;
+        state.take_ranges(thread);
+        if (state.running.fetch_sub(1, std::memory_order_acq_rel) == 1) state.running.notify_one();
+    }
+}
+
+void ThreadPool::run(int64_t count, int64_t grain, const void* body, Call call) {
+    if (count <= 0) return;
+    State& state = *state_;
+    if (workers_.empty() || count <= grain || inside_job || !state.submit.try_lock()) {
+        for (int64_t begin = 0; begin < count; begin += grain) {
+            call(body, begin, std::min(begin + grain, count), 0);
+        }
+        return;
+    }
+    const std::lock_guard lock(state.submit, std::adopt_lock);
+    state.body = body;
+    state.call = call;
+    state.count = count;
+    state.grain = grain;
+    state.next.store(0, std::memory_order_relaxed);
+    state.running.store(uint32_t(workers_.size()), std::memory_order_relaxed);
+    state.generation.fetch_add(1, std::memory_order_release);
+    state.generation.notify_all();
+    state.take_ranges(0);
+    for (uint32_t left = state.running.load(std::memory_order_acquire); left != 0;) {
+        left = wait_for_change(state.running, left);
+    }
+    if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
+}
+
+int usable_processors() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    int processors = 1;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) processors = std::max(1, CPU_COUNT(&set));
+    std::ifstream file("/sys/fs/cgroup/cpu.max");  // "quota period" or "max period"
+    std::string quota;
+    double period = 0;
+    if (file >> quota >> period && quota != "max" && period > 0) {
+        const double limit = std::ceil(std::stod(quota) / period);
+        processors = std::clamp(int(limit), 1, processors);
+    }
+    return processors;
+}
+
+}  // namespace hadal
