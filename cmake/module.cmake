@@ -2,6 +2,10 @@
 function(hadal_module name)
   cmake_parse_arguments(arg "" "" "DEPENDS;LIBRARIES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  if(NOT sources)  # headers only
+    file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty.cpp "")
+    set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty.cpp)
+  endif()
   add_library(hadal_${name} STATIC ${sources})
   set_target_properties(hadal_${name} PROPERTIES LINKER_LANGUAGE CXX)
   target_link_libraries(hadal_${name} PUBLIC hadal_options ${arg_LIBRARIES})
