@@ -1,0 +1,65 @@
+// The plain loops of the matrix products: the oracle of the fast kernels, and the path of f64.
+#include "ops/cpu/matmul.h"
+
+#if !defined(__AVX2__)  // one copy, built for the portable set, serves every machine
+
+namespace hadal::ops::cpu {
+
+namespace {
+
+float widen(bf16 value) {
+    return __builtin_bit_cast(float, uint32_t(value.bits) << 16);
+}
+float widen(float value) {
+    return value;
+}
+double widen(double value) {
+    return value;
+}
+
+void narrow(double value, double& to) {
+    to = value;
+}
+void narrow(float value, float& to) {
+    to = value;
+}
+void narrow(float value, bf16& to) {
+    const uint32_t bits = __builtin_bit_cast(uint32_t, value);
+    if ((bits & 0x7FFFFFFFu) > 0x7F800000u) {
+        to = {uint16_t((bits >> 16) | 0x40u)};
+    } else {
+        to = {uint16_t((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16)};
+    }
+}
+
+}  // namespace
+
+template <class In, class Out>
+void matmul_plain(const MatmulProduct& product, const MatmulTile& tile) {
+    const auto* a = static_cast<const In*>(product.a.data);
+    const auto* b = static_cast<const In*>(product.b.data);
+    const int64_t a_m = product.a.k_contiguous ? product.a.stride : 1;
+    const int64_t a_k = product.a.k_contiguous ? 1 : product.a.stride;
+    const int64_t b_n = product.b.k_contiguous ? product.b.stride : 1;
+    const int64_t b_k = product.b.k_contiguous ? 1 : product.b.stride;
+    for (int64_t m = tile.m_begin; m < tile.m_begin + tile.m_count; ++m) {
+        Out* c = static_cast<Out*>(product.c) + m * product.c_stride;
+        for (int64_t n = tile.n_begin; n < tile.n_begin + tile.n_count; ++n) {
+            decltype(widen(In{})) sum = 0;
+            for (int64_t k = 0; k < product.k; ++k) {
+                sum += widen(a[m * a_m + k * a_k]) * widen(b[n * b_n + k * b_k]);
+            }
+            if (product.add) sum += widen(c[n]);
+            narrow(sum, c[n]);
+        }
+    }
+}
+
+template void matmul_plain<double, double>(const MatmulProduct&, const MatmulTile&);
+template void matmul_plain<float, float>(const MatmulProduct&, const MatmulTile&);
+template void matmul_plain<bf16, float>(const MatmulProduct&, const MatmulTile&);
+template void matmul_plain<bf16, bf16>(const MatmulProduct&, const MatmulTile&);
+
+}  // namespace hadal::ops::cpu
+
+#endif
