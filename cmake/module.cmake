@@ -31,8 +31,8 @@ function(hadal_isa_kernels name)
   file(GLOB kernels CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cpu/*.cpp)
   foreach(isa IN LISTS isas)
     set(selected ${kernels})
-    if(isa STREQUAL amx)  # only the matrix products have tile kernels; every other operator uses avx512
-      list(FILTER selected INCLUDE REGEX "/matmul[a-z_0-9]*\\.cpp$")
+    if(isa STREQUAL amx)  # only matrix products and attention have tile kernels; every other operator uses avx512
+      list(FILTER selected INCLUDE REGEX "/(matmul|attention)[a-z_0-9]*\\.cpp$")
     endif()
     if(NOT selected)
       continue()
