@@ -14,6 +14,8 @@ namespace hadal {
 
 namespace {
 
+constexpr size_t kSpareBytes = 64;  // one AVX-512 register
+
 class Descriptor {
   public:
     explicit Descriptor(int fd) : fd_(fd) {}
@@ -48,15 +50,22 @@ std::shared_ptr<const FileMap> FileMap::open(const std::filesystem::path& path) 
     map->path_ = path;
     map->size_ = size_t(status.st_size);
     if (map->size_ > 0) {
-        void* data = ::mmap(nullptr, map->size_, PROT_READ, MAP_SHARED, file.get(), 0);
-        if (data == MAP_FAILED) fail("cannot map", path);
-        map->data_ = data;
+        // The file goes over the beginning of a reservation that is longer: a vector load that starts inside the
+        // file's last bytes may end in memory that exists, as it may behind a tensor of our own.
+        void* reserved = ::mmap(nullptr, map->size_ + kSpareBytes, PROT_READ,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (reserved == MAP_FAILED) fail("cannot map", path);
+        map->data_ = reserved;
+        if (::mmap(reserved, map->size_, PROT_READ, MAP_SHARED | MAP_FIXED, file.get(), 0) ==
+            MAP_FAILED) {
+            fail("cannot map", path);
+        }
     }
     return map;
 }
 
 FileMap::~FileMap() {
-    if (data_ != nullptr) ::munmap(data_, size_);
+    if (data_ != nullptr) ::munmap(data_, size_ + kSpareBytes);
 }
 
 std::string read_file(const std::filesystem::path& path) {
