@@ -1,0 +1,76 @@
+// A model directory in Hugging Face layout: config.json and model.safetensors, or several files
+// with an index that says which tensor is where. Opening reads headers only. Knows files, names,
+// types and shapes; what they mean is src/model's business.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "checkpoint/safetensors.h"
+
+namespace hadal::checkpoint {
+
+class HuggingFace {
+  public:
+    /// Error(bad_input) if `directory` is no model directory, Error(corrupt_file) if index and
+    /// files disagree, naming the tensor or file.
+    static HuggingFace open(const std::filesystem::path& directory);
+
+    HuggingFace(HuggingFace&&) = default;
+    HuggingFace& operator=(HuggingFace&&) = default;
+
+    const std::filesystem::path& directory() const {
+        return directory_;
+    }
+    /// The text of config.json, unread.
+    const std::string& config_text() const {
+        return config_text_;
+    }
+    /// In the order of their bytes, file by file: reading them in this order reads the disk in one
+    /// direction.
+    std::span<const TensorInfo> tensors() const {
+        return tensors_;
+    }
+    bool contains(std::string_view name) const {
+        return find(name) != nullptr;
+    }
+    /// nullptr if there is no such tensor.
+    const TensorInfo* find(std::string_view name) const;
+    /// The file that holds `info`, one of tensors().
+    const std::filesystem::path& path_of(const TensorInfo& info) const {
+        return files_[size_t(info.file)].path();
+    }
+
+    /// As stored: a read-only view of the mapped file. Error(corrupt_file) names a tensor that is
+    /// missing.
+    Tensor load(std::string_view name) const;
+    /// As `dtype`, f32, bf16, f16 or f64: the view if it is stored so, else a rounded copy. An
+    /// f8_e4m3 weight is multiplied by its `<name>_scale_inv`, which may be in another file (f32
+    /// and bf16 only).
+    Tensor load(std::string_view name, DType dtype) const;
+
+    int64_t num_files() const {
+        return int64_t(files_.size());
+    }
+    /// Of all tensors, without the headers.
+    int64_t tensor_bytes() const;
+    int64_t file_bytes() const;
+
+  private:
+    HuggingFace() = default;
+    void index_tensors();
+
+    std::filesystem::path directory_;
+    std::string config_text_;
+    std::vector<Safetensors> files_;
+    std::vector<TensorInfo> tensors_;
+    std::unordered_map<std::string_view, const TensorInfo*>
+        by_name_;  // into tensors_: not copyable
+};
+
+}  // namespace hadal::checkpoint

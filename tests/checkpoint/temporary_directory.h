@@ -1,0 +1,43 @@
+// A directory for one test, gone when the test ends.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "core/error.h"
+
+namespace hadal::test {
+
+class TemporaryDirectory {
+  public:
+    TemporaryDirectory() {
+        std::string pattern = (std::filesystem::temp_directory_path() / "hadal-test-XXXXXX").string();
+        if (::mkdtemp(pattern.data()) == nullptr) throw Error(Error::Kind::io, "mkdtemp failed");
+        path_ = pattern;
+    }
+    ~TemporaryDirectory() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    TemporaryDirectory(const TemporaryDirectory&) = delete;
+    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+
+    std::filesystem::path operator/(const std::string& name) const {
+        return path_ / name;
+    }
+    const std::filesystem::path& path() const {
+        return path_;
+    }
+    /// Everything inside, for checks that nothing was left behind.
+    int64_t num_entries() const {
+        return std::distance(std::filesystem::directory_iterator(path_), {});
+    }
+
+  private:
+    std::filesystem::path path_;
+};
+
+}  // namespace hadal::test
