@@ -39,7 +39,8 @@ void write_copy(const HuggingFace& model, const std::filesystem::path& directory
                 const hadal::checkpoint::HuggingFaceOptions& options) {
     HuggingFaceWriter writer(directory, specs_of(model), options);
     writer.add_file("config.json", model.config_text());
-    for (const TensorInfo& tensor : model.tensors()) writer.add(tensor.name, model.load(tensor.name));
+    for (const TensorInfo& tensor : model.tensors())
+        writer.add(tensor.name, model.load(tensor.name));
     writer.finish();
 }
 

@@ -14,7 +14,8 @@ namespace hadal::test {
 class TemporaryDirectory {
   public:
     TemporaryDirectory() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "hadal-test-XXXXXX").string();
+        std::string pattern =
+            (std::filesystem::temp_directory_path() / "hadal-test-XXXXXX").string();
         if (::mkdtemp(pattern.data()) == nullptr) throw Error(Error::Kind::io, "mkdtemp failed");
         path_ = pattern;
     }
