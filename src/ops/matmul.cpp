@@ -1,7 +1,8 @@
 #include "ops/matmul.h"
 
 #include <algorithm>
-#include <string_view>
+#include <cmath>
+#include <utility>
 
 #include "ops/cpu/dispatch.h"
 #include "ops/cpu/matmul.h"
@@ -40,33 +41,146 @@ cpu::MatmulProduct checked(Form form, bool add, const Product& product) {
             .b = {right.data(), right.row_stride(), form == Form::nt},
             .c = result.data(),
             .c_stride = result.row_stride(),
+            .c_transposed = false,
+            .add = add,
             .m = m,
             .n = n,
-            .k = k,
-            .add = add};
+            .k = k};
 }
 
-template <class In, class Out>
-void run_plain(Context& context, const cpu::MatmulProduct& product) {
-    context.threads.parallel_ranges(product.m, 1, [&](int64_t begin, int64_t end, int) {
-        cpu::matmul_plain<In, Out>(product, {begin, end - begin, 0, product.n});
-    });
+using Kernel = void (*)(const cpu::MatmulProduct&, const cpu::MatmulTile&, cpu::MatmulScratch&);
+
+struct Choice {
+    Kernel kernel = nullptr;
+    cpu::MatmulLimits limits{};
+    bool streams_rows =
+        false;  // few columns: exchange the operands, so that the larger one is not packed
+};
+
+Choice choose(Isa isa, DType in, DType out) {
+    Choice choice;
+    choice.limits = {.m_step = 1, .n_step = 1, .m_most = 64, .n_most = 64, .bytes = 0};
+#if defined(__x86_64__)
+    if (isa == Isa::amx && in == DType::bf16) {
+        choice.limits = cpu::matmul_amx_limits();
+        choice.kernel =
+            out == DType::bf16 ? cpu::matmul_amx_tile<bf16> : cpu::matmul_amx_tile<float>;
+        choice.streams_rows = true;
+        return choice;
+    }
+#endif
+    if (in == DType::f64) {
+        choice.kernel = cpu::matmul_plain<double, double>;
+    } else if (in == DType::f32) {
+        choice.kernel = cpu::matmul_plain<float, float>;
+    } else {
+        choice.kernel =
+            out == DType::f32 ? cpu::matmul_plain<bf16, float> : cpu::matmul_plain<bf16, bf16>;
+    }
+    return choice;
+}
+
+/// A product and how it is cut: tiles are numbered down the rows first, so that a thread that takes
+/// the next one finds the columns it packed.
+struct Planned {
+    cpu::MatmulProduct product;
+    int64_t first_tile;
+    int64_t m_size;
+    int64_t n_size;
+    int64_t m_tiles;
+};
+
+int64_t round_up(int64_t x, int64_t step) {
+    return (x + step - 1) / step * step;
+}
+
+/// The size of equal parts of `whole`, near `wanted`, a multiple of `step`, at most `most`.
+int64_t part_size(int64_t whole, int64_t wanted, int64_t step, int64_t most) {
+    const int64_t size = std::clamp(wanted, step, most);
+    const int64_t parts = (whole + size - 1) / size;
+    return std::min(round_up((whole + parts - 1) / parts, step), most);
+}
+
+/// Multiply-adds of a product, and an element loaded, packed or stored counted as kMoved of them.
+double cost(const cpu::MatmulProduct& p) {
+    constexpr double kMoved = 64;
+    const double m = double(p.m), n = double(p.n), k = double(p.k);
+    return m * n * k + kMoved * (m * k + n * k + m * n);
+}
+
+/// Nearly square tiles of about `tile_cost`: what is packed for a tile grows with its sides, the
+/// work with its area. Returns the number of tiles.
+int64_t cut(Planned& planned, const cpu::MatmulLimits& limits, double tile_cost) {
+    const cpu::MatmulProduct& p = planned.product;
+    if (p.m == 0 || p.n == 0) return 0;
+    const double area = double(p.m) * double(p.n) * std::min(1.0, tile_cost / cost(p));
+    const double side = std::max(std::sqrt(area), area / double(p.m));
+    planned.n_size = part_size(p.n, int64_t(side), limits.n_step, limits.n_most);
+    planned.m_size =
+        part_size(p.m, int64_t(area / double(planned.n_size)), limits.m_step, limits.m_most);
+    planned.m_tiles = (p.m + planned.m_size - 1) / planned.m_size;
+    return planned.m_tiles * ((p.n + planned.n_size - 1) / planned.n_size);
+}
+
+/// y = x·wᵀ of few rows becomes yᵀ = w·xᵀ.
+void exchange_operands(cpu::MatmulProduct& product) {
+    std::swap(product.a, product.b);
+    std::swap(product.m, product.n);
+    product.c_transposed = true;
 }
 
 void run(Context& context, Form form, bool add, std::span<const Product> products) {
-    for (const Product& p : products) {
-        const cpu::MatmulProduct product = checked(form, add, p);
-        if (product.m == 0 || product.n == 0) continue;
-        if (p.left.dtype() == DType::f64) {
-            run_plain<double, double>(context, product);
-        } else if (p.left.dtype() == DType::f32) {
-            run_plain<float, float>(context, product);
-        } else if (p.result.dtype() == DType::f32) {
-            run_plain<bf16, float>(context, product);
-        } else {
-            run_plain<bf16, bf16>(context, product);
+    constexpr int64_t kFewRows = 32;
+    constexpr double kLeastTileCost = 1 << 20;  // a few microseconds, what a fork/join is worth
+    constexpr int kTilesPerThread = 3;          // for balance
+    if (products.empty()) return;
+    const DType in = products[0].left.dtype(), out = products[0].result.dtype();
+    const Choice choice = choose(context.isa, in, out);
+    const Workspace::Scope scope(context.workspace);
+    const auto planned = context.workspace.take<Planned>(int64_t(products.size()));
+    double total_cost = 0;
+    for (size_t i = 0; i < products.size(); ++i) {
+        planned[i].product = checked(form, add, products[i]);
+        if (products[i].left.dtype() != in || products[i].result.dtype() != out) {
+            throw Error(Error::Kind::internal, "matmul: the products of a list differ in type");
         }
+        cpu::MatmulProduct& product = planned[i].product;
+        if (choice.streams_rows && form == Form::nt && product.m <= kFewRows) {
+            exchange_operands(product);
+        }
+        total_cost += cost(product);
     }
+    const int threads = context.threads.size();
+    const double tile_cost =
+        threads == 1 ? total_cost
+                     : std::max(kLeastTileCost, total_cost / (kTilesPerThread * threads));
+    int64_t tiles = 0;
+    for (Planned& p : planned) {
+        p.first_tile = tiles;
+        tiles += cut(p, choice.limits, tile_cost);
+    }
+    const int64_t scratch_bytes = round_up(choice.limits.bytes, 64);
+    const auto memory = context.workspace.take<std::byte>(scratch_bytes * threads);
+    const auto scratch = context.workspace.take<cpu::MatmulScratch>(threads);
+    for (int i = 0; i < threads; ++i) {
+        scratch[size_t(i)] = {.memory = memory.data() + i * scratch_bytes};
+    }
+    context.threads.parallel_ranges(tiles, 1, [&](int64_t begin, int64_t end, int thread) {
+        for (int64_t i = begin; i < end; ++i) {
+            const auto after = std::upper_bound(
+                planned.begin(), planned.end(), i,
+                [](int64_t tile, const Planned& p) { return tile < p.first_tile; });
+            const Planned& p = *(after - 1);
+            const int64_t m = (i - p.first_tile) % p.m_tiles * p.m_size;
+            const int64_t n = (i - p.first_tile) / p.m_tiles * p.n_size;
+            choice.kernel(p.product,
+                          {.m_begin = m,
+                           .m_count = std::min(p.m_size, p.product.m - m),
+                           .n_begin = n,
+                           .n_count = std::min(p.n_size, p.product.n - n)},
+                          scratch[size_t(thread)]);
+        }
+    });
 }
 
 }  // namespace

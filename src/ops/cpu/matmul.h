@@ -1,5 +1,5 @@
 // What the matrix-product kernels are given by ops/matmul.cpp: one product in a form that no longer
-// knows which operand was stored transposed.
+// knows which operand was stored transposed, and a rectangle of its result to compute.
 #pragma once
 
 #include <cstddef>
@@ -23,10 +23,11 @@ struct MatmulProduct {
     MatmulOperand b;
     void* c;
     int64_t c_stride;
+    bool c_transposed;  // stored [n, m]: the operands were exchanged to stream the larger one
+    bool add;           // adds to what c holds, rounding once
     int64_t m;
     int64_t n;
     int64_t k;
-    bool add;  // adds to what c holds, rounding once
 };
 
 /// A rectangle of c.
@@ -37,8 +38,38 @@ struct MatmulTile {
     int64_t n_count;
 };
 
+/// One thread's memory. The kernel remembers whose columns it packed last: the next tile may use
+/// them again.
+struct MatmulScratch {
+    std::byte* memory = nullptr;  // aligned to 64 bytes, as many as the kernel's limits say
+    const MatmulProduct* packed_product = nullptr;
+    int64_t packed_begin = 0;
+    int64_t packed_count = 0;
+};
+
+/// What a kernel wants of the plan that cuts results into tiles.
+struct MatmulLimits {
+    int64_t m_step;  // tiles begin at multiples of it
+    int64_t n_step;
+    int64_t m_most;  // no tile is larger
+    int64_t n_most;
+    int64_t bytes;  // scratch of one thread
+};
+
 /// Plain loops, each element summed from k = 0 upwards: for f64, where only gradients are checked.
 template <class In, class Out>
-void matmul_plain(const MatmulProduct& product, const MatmulTile& tile);
+void matmul_plain(const MatmulProduct& product, const MatmulTile& tile, MatmulScratch&);
+
+/// Vector registers: bf16 as pairs where the set has a dot product of them, otherwise widened to
+/// f32.
+template <Isa isa, class In>
+MatmulLimits matmul_limits();
+template <Isa isa, class In, class Out>
+void matmul_tile(const MatmulProduct& product, const MatmulTile& tile, MatmulScratch& scratch);
+
+/// AMX tile registers, bf16 only.
+MatmulLimits matmul_amx_limits();
+template <class Out>
+void matmul_amx_tile(const MatmulProduct& product, const MatmulTile& tile, MatmulScratch& scratch);
 
 }  // namespace hadal::ops::cpu

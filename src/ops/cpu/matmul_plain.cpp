@@ -35,7 +35,7 @@ void narrow(float value, bf16& to) {
 }  // namespace
 
 template <class In, class Out>
-void matmul_plain(const MatmulProduct& product, const MatmulTile& tile) {
+void matmul_plain(const MatmulProduct& product, const MatmulTile& tile, MatmulScratch&) {
     const auto* a = static_cast<const In*>(product.a.data);
     const auto* b = static_cast<const In*>(product.b.data);
     const int64_t a_m = product.a.k_contiguous ? product.a.stride : 1;
@@ -55,10 +55,10 @@ void matmul_plain(const MatmulProduct& product, const MatmulTile& tile) {
     }
 }
 
-template void matmul_plain<double, double>(const MatmulProduct&, const MatmulTile&);
-template void matmul_plain<float, float>(const MatmulProduct&, const MatmulTile&);
-template void matmul_plain<bf16, float>(const MatmulProduct&, const MatmulTile&);
-template void matmul_plain<bf16, bf16>(const MatmulProduct&, const MatmulTile&);
+template void matmul_plain<double, double>(const MatmulProduct&, const MatmulTile&, MatmulScratch&);
+template void matmul_plain<float, float>(const MatmulProduct&, const MatmulTile&, MatmulScratch&);
+template void matmul_plain<bf16, float>(const MatmulProduct&, const MatmulTile&, MatmulScratch&);
+template void matmul_plain<bf16, bf16>(const MatmulProduct&, const MatmulTile&, MatmulScratch&);
 
 }  // namespace hadal::ops::cpu
 

@@ -1,0 +1,324 @@
+// Products of bf16 matrices on AMX tile registers.
+//
+// One instruction multiplies 16 rows by 16 columns over 32 values of k. Its sum per element is
+// fixed by the architecture: the even k and the odd k are each accumulated from zero with fused
+// multiply-add, then c += even + odd. Rows and columns do not meet, so an element has the same bits
+// in a full or a partial tile, and with the operands exchanged.
+//
+// Rows (a) are loaded as they lie in memory where k is contiguous; columns (b) are packed in pairs
+// of k, so that few-row products exchange the operands (c_transposed) and stream the weight once,
+// unpacked. A block is 32×32: four result tiles, two of rows, two of columns, so that each loaded
+// tile is used twice: 4 KiB of loads per 64 cycles.
+#include "ops/cpu/matmul.h"
+
+#if defined(__AMX_BF16__)
+
+#include <immintrin.h>
+
+#include "ops/cpu/matmul_pack512.h"
+
+namespace hadal::ops::cpu {
+namespace {
+
+constexpr int64_t kBlock = 32;    // rows and columns of a block, and k of a step
+constexpr int64_t kMostM = 1024;  // of a tile of the plan
+constexpr int64_t kMostN = 256;
+constexpr int64_t kStep = 32;                         // k of one instruction
+constexpr int64_t kPackedBytes = int64_t(512) << 10;  // columns packed at a time: a quarter of L2
+constexpr int64_t kRowsBytes = int64_t(512) << 10;    // rows packed at a time, where they must be
+constexpr int64_t kSumsBytes = kMostM * kMostN * 4;   // partial sums between blocks of k
+constexpr int64_t kTileBytes = 1024;
+constexpr int64_t kTailBytes = kMostM * kStep * 2;  // rows' last values of k, filled up with zeros
+
+struct alignas(64) TileConfiguration {
+    uint8_t palette = 1;
+    uint8_t start_row = 0;
+    uint8_t reserved[14] = {};
+    uint16_t column_bytes[16] = {};
+    uint8_t rows[16] = {};
+};
+
+int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+int64_t round_up(int64_t x, int64_t step) {
+    return (x + step - 1) / step * step;
+}
+
+/// Where the tiles of one operand lie: `step` bytes from one step of k to the next, `stride` bytes
+/// between tile rows, `next` bytes from the block's first tile to its second.
+struct Tiles {
+    const std::byte* data;
+    int64_t step;
+    int64_t stride;
+    int64_t next;
+};
+
+/// Rows and columns of the block's two tiles each way; the second may be 0.
+struct BlockShape {
+    int64_t rows[2];
+    int64_t columns[2];
+    bool operator==(const BlockShape&) const = default;
+};
+
+/// Tile registers 0–3 hold sums [row tile][column tile], 4–5 rows, 6–7 columns.
+void configure(const BlockShape& shape) {
+    TileConfiguration configuration;
+    const auto set = [&](int tile, int64_t rows, int64_t columns) {
+        configuration.rows[tile] = uint8_t(rows > 0 ? rows : 1);
+        configuration.column_bytes[tile] = uint16_t(4 * (columns > 0 ? columns : 1));
+    };
+    for (int i = 0; i < 2; ++i) {
+        set(2 * i, shape.rows[i], shape.columns[0]);
+        set(2 * i + 1, shape.rows[i], shape.columns[1]);
+        set(4 + i, shape.rows[i], 16);
+        set(6 + i, 16, shape.columns[i]);
+    }
+    asm volatile("ldtilecfg %0" ::"m"(configuration));
+}
+
+/// sums += rows·columns over `steps` steps of k, and one more with the rows' zero-filled tail if
+/// there is one.
+template <int row_tiles, int column_tiles>
+void multiply_block(const Tiles& rows, const std::byte* tail, const Tiles& columns, int64_t steps,
+                    bool first, std::byte* sums) {
+    asm volatile("" ::: "memory");  // the tile loads below are opaque to the compiler
+    if (first) {
+        _tile_zero(0);
+        if constexpr (column_tiles == 2) _tile_zero(1);
+        if constexpr (row_tiles == 2) _tile_zero(2);
+        if constexpr (row_tiles == 2 && column_tiles == 2) _tile_zero(3);
+    } else {
+        _tile_loadd(0, sums, 64);
+        if constexpr (column_tiles == 2) _tile_loadd(1, sums + kTileBytes, 64);
+        if constexpr (row_tiles == 2) _tile_loadd(2, sums + 2 * kTileBytes, 64);
+        if constexpr (row_tiles == 2 && column_tiles == 2)
+            _tile_loadd(3, sums + 3 * kTileBytes, 64);
+    }
+    const auto step = [&](const std::byte* a, int64_t a_stride, int64_t a_next,
+                          const std::byte* b) {
+        _tile_loadd(6, b, columns.stride);
+        _tile_loadd(4, a, a_stride);
+        _tile_dpbf16ps(0, 4, 6);
+        if constexpr (column_tiles == 2) {
+            _tile_loadd(7, b + columns.next, columns.stride);
+            _tile_dpbf16ps(1, 4, 7);
+        }
+        if constexpr (row_tiles == 2) {
+            _tile_loadd(5, a + a_next, a_stride);
+            _tile_dpbf16ps(2, 5, 6);
+            if constexpr (column_tiles == 2) _tile_dpbf16ps(3, 5, 7);
+        }
+    };
+    const std::byte* a = rows.data;
+    const std::byte* b = columns.data;
+    for (int64_t i = 0; i < steps; ++i, a += rows.step, b += columns.step) {
+        step(a, rows.stride, rows.next, b);
+    }
+    if (tail != nullptr) step(tail, 64, kTileBytes, b);
+    _tile_stored(0, sums, 64);
+    if constexpr (column_tiles == 2) _tile_stored(1, sums + kTileBytes, 64);
+    if constexpr (row_tiles == 2) _tile_stored(2, sums + 2 * kTileBytes, 64);
+    if constexpr (row_tiles == 2 && column_tiles == 2) _tile_stored(3, sums + 3 * kTileBytes, 64);
+    asm volatile("" ::: "memory");
+}
+
+/// Sixteen sums (those of `lanes`) to c, added to what it holds if wanted.
+void store_sums(__m512 sums, __mmask16 lanes, bool add, float* c) {
+    if (add) sums = _mm512_add_ps(sums, _mm512_maskz_loadu_ps(lanes, c));
+    _mm512_mask_storeu_ps(c, lanes, sums);
+}
+void store_sums(__m512 sums, __mmask16 lanes, bool add, bf16* c) {
+    if (add) {
+        const __m512i old = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, c));
+        sums = _mm512_add_ps(sums, _mm512_castsi512_ps(_mm512_slli_epi32(old, 16)));
+    }
+    _mm256_mask_storeu_epi16(c, lanes, __m256i(_mm512_cvtneps_pbh(sums)));
+}
+
+/// A finished tile of sums [rows, 16] to its place in c.
+template <class Out>
+void store_tile(const MatmulProduct& product, const std::byte* sums, int64_t m, int64_t rows,
+                int64_t n, int64_t columns) {
+    auto* c = static_cast<Out*>(product.c);
+    const int64_t stride = product.c_stride;
+    if (!product.c_transposed) {
+        const __mmask16 lanes = first_lanes(columns);
+        for (int64_t i = 0; i < rows; ++i) {
+            store_sums(_mm512_load_ps(sums + i * 64), lanes, product.add, c + (m + i) * stride + n);
+        }
+        return;
+    }
+    __m512i v[16];
+    load_transposed(sums, 64, v);
+    const __mmask16 lanes = first_lanes(rows);
+#pragma GCC unroll 16
+    for (int64_t j = 0; j < 16; ++j) {
+        if (j < columns) {
+            store_sums(_mm512_castsi512_ps(v[j]), lanes, product.add, c + (n + j) * stride + m);
+        }
+    }
+}
+
+/// One tile of the plan while it is computed.
+template <class Out>
+class TileProduct {
+  public:
+    TileProduct(const MatmulProduct& product, const MatmulTile& tile, MatmulScratch& scratch)
+        : product_(product), tile_(tile), scratch_(scratch) {
+        packed_ = scratch.memory;
+        rows_ = packed_ + kPackedBytes;
+        tail_ = rows_ + kRowsBytes;
+        sums_ = tail_ + kTailBytes;
+        width_ = least(16, tile.n_count);
+    }
+
+    void compute() {
+        // As many values of k as the packed columns (and rows) have room for: where one cuts does
+        // not change a bit.
+        int64_t most_k = kPackedBytes / 2 / round_up(tile_.n_count, 16);
+        if (!product_.a.k_contiguous) {
+            most_k = least(most_k, kRowsBytes / 2 / round_up(tile_.m_count, 16));
+        }
+        most_k = most_k / kStep * kStep;
+        whole_k_ = product_.k <= most_k;
+        for (int64_t k = 0; k < product_.k || k == 0; k += most_k) {
+            const int64_t k_end = least(k + most_k, product_.k);
+            pack_columns(k, k_end);
+            pack_rows(k, k_end);
+            multiply(k, k_end);
+        }
+        _tile_release();
+    }
+
+  private:
+    /// Strip after strip: [k/2][width_] pairs.
+    void pack_columns(int64_t k, int64_t k_end) {
+        if (whole_k_ && scratch_.packed_product == &product_ &&
+            scratch_.packed_begin == tile_.n_begin && scratch_.packed_count == tile_.n_count) {
+            return;
+        }
+        scratch_.packed_product = whole_k_ ? &product_ : nullptr;
+        scratch_.packed_begin = tile_.n_begin;
+        scratch_.packed_count = tile_.n_count;
+        for (int64_t n = 0; n < tile_.n_count; n += 16) {
+            auto* to = reinterpret_cast<uint32_t*>(packed_ + n * round_up(k_end - k, kStep) * 2);
+            pack_strip<bf16>(product_.b, tile_.n_begin + n, least(16, tile_.n_count - n), k, k_end,
+                             to, width_, first_lanes(width_));
+        }
+    }
+
+    /// Tiles of rows [16][32] where k is not contiguous in memory; otherwise only what does not
+    /// fill a step.
+    void pack_rows(int64_t k, int64_t k_end) {
+        const MatmulOperand& a = product_.a;
+        const int64_t steps = (k_end - k + kStep - 1) / kStep;
+        for (int64_t m = 0; m < tile_.m_count; m += 16) {
+            const int64_t count = least(16, tile_.m_count - m);
+            if (a.k_contiguous) {
+                const int64_t rest = (k_end - k) % kStep;
+                if (rest == 0) return;
+                copy_square(reinterpret_cast<const std::byte*>(row_of(m) + k_end - rest),
+                            a.stride * 2, count, rest * 2, tail_ + m * 64);
+                continue;
+            }
+            for (int64_t s = 0; s < steps; ++s) {
+                __m512i v[16];
+                load_units<bf16>(a, tile_.m_begin + m, count, k + s * kStep, k_end, v);
+                transpose(v);
+                std::byte* to = rows_ + (m / 16 * steps + s) * kTileBytes;
+#pragma GCC unroll 16
+                for (int i = 0; i < 16; ++i) _mm512_store_si512(to + i * 64, v[i]);
+            }
+        }
+    }
+
+    void multiply(int64_t k, int64_t k_end) {
+        BlockShape configured = {};
+        for (int64_t m = 0; m < tile_.m_count; m += kBlock) {
+            const int64_t rows = least(kBlock, tile_.m_count - m);
+            for (int64_t n = 0; n < tile_.n_count; n += kBlock) {
+                const BlockShape shape = {{least(16, rows), rows > 16 ? rows - 16 : 0},
+                                          {width_, tile_.n_count - n > 16 ? width_ : 0}};
+                if (!(shape == configured)) configure(shape);
+                configured = shape;
+                block(m, n, k, k_end, shape);
+            }
+        }
+    }
+
+    void block(int64_t m, int64_t n, int64_t k, int64_t k_end, const BlockShape& shape) {
+        const int64_t k_count = k_end - k;
+        const int64_t steps = (k_count + kStep - 1) / kStep;
+        const bool straight = product_.a.k_contiguous;
+        const bool tailed = straight && k_count % kStep != 0;
+        const int64_t strip = steps * kStep * 2;  // bytes of one packed column
+        const bool last = k_end == product_.k;
+        const Tiles rows = straight ? Tiles{reinterpret_cast<const std::byte*>(row_of(m) + k), 64,
+                                            product_.a.stride * 2, product_.a.stride * 32}
+                                    : Tiles{rows_ + m / 16 * steps * kTileBytes, kTileBytes, 64,
+                                            steps * kTileBytes};
+        const Tiles columns = {packed_ + n * strip, 64 * width_, 4 * width_, 16 * strip};
+        std::byte* sums =
+            sums_ + (whole_k_ ? 0 : (m / kBlock * ((tile_.n_count + 31) / 32) + n / kBlock)) * 4 *
+                        kTileBytes;
+        const std::byte* tail = tailed ? tail_ + m * 64 : nullptr;
+        const int64_t full = tailed ? steps - 1 : steps;
+        const auto run = [&](auto multiply) { multiply(rows, tail, columns, full, k == 0, sums); };
+        if (shape.rows[1] > 0 && shape.columns[1] > 0) {
+            run(multiply_block<2, 2>);
+        } else if (shape.rows[1] > 0) {
+            run(multiply_block<2, 1>);
+        } else if (shape.columns[1] > 0) {
+            run(multiply_block<1, 2>);
+        } else {
+            run(multiply_block<1, 1>);
+        }
+        if (!last) return;
+        for (int i = 0; i < 2; ++i) {
+            for (int j = 0; j < 2; ++j) {
+                if (shape.rows[i] == 0 || shape.columns[j] == 0) continue;
+                store_tile<Out>(product_, sums + (2 * i + j) * kTileBytes,
+                                tile_.m_begin + m + 16 * i, shape.rows[i],
+                                tile_.n_begin + n + 16 * j,
+                                least(width_, tile_.n_count - n - 16 * j));
+            }
+        }
+    }
+
+    const bf16* row_of(int64_t m) const {
+        return static_cast<const bf16*>(product_.a.data) + (tile_.m_begin + m) * product_.a.stride;
+    }
+
+    const MatmulProduct& product_;
+    const MatmulTile& tile_;
+    MatmulScratch& scratch_;
+    int64_t width_;  // of a strip: 16, or fewer columns where the tile has fewer
+    bool whole_k_ =
+        false;           // k is not cut: sums stay in registers, packed columns may be used again
+    std::byte* packed_;  // columns
+    std::byte* rows_;
+    std::byte* tail_;
+    std::byte* sums_;
+};
+
+}  // namespace
+
+MatmulLimits matmul_amx_limits() {
+    return {.m_step = kBlock,
+            .n_step = kBlock,
+            .m_most = kMostM,
+            .n_most = kMostN,
+            .bytes = kPackedBytes + kRowsBytes + kTailBytes + kSumsBytes};
+}
+
+template <class Out>
+void matmul_amx_tile(const MatmulProduct& product, const MatmulTile& tile, MatmulScratch& scratch) {
+    TileProduct<Out>(product, tile, scratch).compute();
+}
+template void matmul_amx_tile<bf16>(const MatmulProduct&, const MatmulTile&, MatmulScratch&);
+template void matmul_amx_tile<float>(const MatmulProduct&, const MatmulTile&, MatmulScratch&);
+
+}  // namespace hadal::ops::cpu
+
+#endif
