@@ -2,8 +2,6 @@
 // and backward in two parts: input gradient ("B") and weight gradient ("W"), which pipeline schedules run at different times.
 #pragma once
 
-#include <functional>
-
 #include "core/context.h"
 #include "core/tensor.h"
 #include "model/attention_mla.h"
@@ -56,7 +54,7 @@ class Layer {
     void forward_cached(Context& context, const CachedLayout& layout, LayerSaved& saved, Tensor& y) const;
 
     /// d_x from d_y ("B"), both [tokens, hidden], distinct. Adds the balance loss's gradient of MoE layers.
-    void backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y, LayerSaved& saved,
+    void backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y, const LayerSaved& saved,
                         LayerBackward& work, Tensor& d_x) const;
 
     /// Adds to the gradients ("W"). d_y as given to backward_input.
@@ -64,6 +62,8 @@ class Layer {
                          LayerWeights& gradients) const;
 
   private:
+    void feed_forward(Context& context, LayerSaved& saved, Tensor& y) const;
+
     const ModelConfig& config_;
     bool is_moe_;
     const LayerWeights& weights_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "checkpoint/hugging_face.h"
+#include "core/context.h"
 #include "core/tensor.h"
 #include "model/config.h"
 
@@ -95,7 +96,7 @@ ParameterCount count_parameters(const ModelConfig& config);
 int64_t kv_bytes_per_token(const ModelConfig& config);
 
 /// Fresh weights: N(0, initializer_range²), norms 1, router bias 0. A value depends on (seed, name, index) alone.
-Weights init_weights(const ModelConfig& config, DType dtype, uint64_t seed);
+Weights init_weights(Context& context, const ModelConfig& config, DType dtype, uint64_t seed);
 /// Zeros in the shape of the parameters, for gradients and moments. No tensor for the router bias.
 Weights zero_gradients(const ModelConfig& config, DType dtype = DType::f32);
 

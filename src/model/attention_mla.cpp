@@ -1,0 +1,232 @@
+#include "model/attention_mla.h"
+
+#include <cstring>
+#include <vector>
+
+#include "ops/attention_latent.h"
+#include "ops/attention_prefill.h"
+#include "ops/matmul.h"
+#include "ops/rms_norm.h"
+#include "ops/rotary.h"
+
+namespace hadal::model {
+
+namespace {
+
+// The reference implementations build the two latent norms with their class default, whatever rms_norm_eps says.
+constexpr double kLatentNormEpsilon = 1e-6;
+
+ops::AttentionShape attention_shape(const ModelConfig& config) {
+    return {.heads = config.num_attention_heads,
+            .qk_nope_head_dim = config.qk_nope_head_dim,
+            .qk_rope_head_dim = config.qk_rope_head_dim,
+            .v_head_dim = config.v_head_dim,
+            .scale = config.attention_scale()};
+}
+
+ops::RotaryLayout query_rotary(const ModelConfig& config) {
+    return {.heads = config.num_attention_heads,
+            .head_dim = config.qk_head_dim(),
+            .offset = config.qk_nope_head_dim,
+            .rope_dim = config.qk_rope_head_dim};
+}
+
+ops::RotaryLayout key_rotary(const ModelConfig& config) {
+    return {.heads = 1,
+            .head_dim = config.qk_rope_head_dim,
+            .offset = 0,
+            .rope_dim = config.qk_rope_head_dim};
+}
+
+Tensor latent_part(const ModelConfig& config, const Tensor& ckv) {
+    return ckv.columns(0, config.kv_lora_rank);  // [tokens, kv_lora_rank]
+}
+
+Tensor rope_part(const ModelConfig& config, const Tensor& ckv) {
+    return ckv.columns(config.kv_lora_rank, config.qk_rope_head_dim);  // [tokens, rope]
+}
+
+void copy_columns(Context& context, const Tensor& from, Tensor to) {
+    const size_t bytes = size_t(from.shape()[1] * size_of(from.dtype()));
+    const int64_t from_stride = from.row_stride() * size_of(from.dtype());
+    const int64_t to_stride = to.row_stride() * size_of(to.dtype());
+    context.threads.parallel_for(from.shape()[0], 64, [&](int64_t t) {
+        std::memcpy(to.data() + t * to_stride, from.data() + t * from_stride, bytes);
+    });
+}
+
+/// Rows of the step → the caches: [c after its norm | k_pe after rotation].
+void append_latents(Context& context, const ModelConfig& config, const CachedLayout& layout,
+                    const AttentionSaved& saved) {
+    for (const CachedRows& rows : layout.sequences) {
+        Tensor target = rows.cache.rows(rows.length, rows.query_count);
+        copy_columns(context, saved.c_normed.rows(rows.first_row, rows.query_count),
+                     latent_part(config, target));
+        copy_columns(context, rope_part(config, saved.ckv.rows(rows.first_row, rows.query_count)),
+                     rope_part(config, target));
+    }
+}
+
+}  // namespace
+
+AttentionSaved allocate_attention_saved(const ModelConfig& config, int64_t tokens, DType dtype,
+                                        const Allocate& allocate) {
+    const int64_t heads = config.num_attention_heads;
+    const DType statistics = statistics_dtype(dtype);
+    AttentionSaved saved;
+    if (config.q_lora_rank > 0) {
+        saved.q_a = allocate({tokens, config.q_lora_rank}, dtype);
+        saved.q_a_normed = allocate({tokens, config.q_lora_rank}, dtype);
+        saved.q_a_r = allocate({tokens}, statistics);
+    }
+    saved.q = allocate({tokens, heads * config.qk_head_dim()}, dtype);
+    saved.ckv = allocate({tokens, config.latent_dim()}, dtype);
+    saved.c_normed = allocate({tokens, config.kv_lora_rank}, dtype);
+    saved.c_r = allocate({tokens}, statistics);
+    saved.kv = allocate({tokens, heads * (config.qk_nope_head_dim + config.v_head_dim)}, dtype);
+    saved.o = allocate({tokens, heads * config.v_head_dim}, dtype);
+    saved.lse = allocate({tokens, heads}, statistics);
+    return saved;
+}
+
+AttentionBackward allocate_attention_backward(const ModelConfig& config, int64_t tokens,
+                                              DType dtype, const Allocate& allocate) {
+    const int64_t heads = config.num_attention_heads;
+    AttentionBackward work;
+    work.d_q = allocate({tokens, heads * config.qk_head_dim()}, dtype);
+    if (config.q_lora_rank > 0) {
+        work.d_q_a = allocate({tokens, config.q_lora_rank}, dtype);
+        work.d_q_a_normed = allocate({tokens, config.q_lora_rank}, dtype);
+    }
+    work.d_kv = allocate({tokens, heads * (config.qk_nope_head_dim + config.v_head_dim)}, dtype);
+    work.d_ckv = allocate({tokens, config.latent_dim()}, dtype);
+    work.d_c_normed = allocate({tokens, config.kv_lora_rank}, dtype);
+    return work;
+}
+
+void AttentionMla::project(Context& context, const Tensor& x, const Tensor& positions,
+                           const Tensor& cos_sin, AttentionSaved& saved) const {
+    if (config_.q_lora_rank > 0) {
+        ops::matmul_nt(context, x, weights_.q_a_proj, saved.q_a);  // [tokens, q_lora_rank], eq. 6
+        ops::rms_norm(context, saved.q_a, weights_.q_a_layernorm, kLatentNormEpsilon,
+                      saved.q_a_normed, saved.q_a_r);
+        ops::matmul_nt(context, saved.q_a_normed, weights_.q_b_proj, saved.q);  // eq. 7, 8
+    } else {
+        ops::matmul_nt(context, x, weights_.q_proj, saved.q);  // [tokens, heads·qk_head_dim]
+    }
+    ops::rotary(context, saved.q, query_rotary(config_), cos_sin, positions,
+                ops::RotaryDirection::forward);
+
+    ops::matmul_nt(context, x, weights_.kv_a_proj_with_mqa, saved.ckv);  // eq. 1, 3
+    ops::rms_norm(context, latent_part(config_, saved.ckv), weights_.kv_a_layernorm,
+                  kLatentNormEpsilon, saved.c_normed, saved.c_r);
+    Tensor k_pe = rope_part(config_, saved.ckv);  // not normed
+    ops::rotary(context, k_pe, key_rotary(config_), cos_sin, positions,
+                ops::RotaryDirection::forward);
+}
+
+void AttentionMla::forward(Context& context, const SequenceLayout& layout, const Tensor& x,
+                           AttentionSaved& saved, Tensor& y) const {
+    project(context, x, layout.positions, layout.cos_sin, saved);
+    ops::matmul_nt(context, saved.c_normed, weights_.kv_b_proj, saved.kv);  // eq. 2, 5
+    ops::attention_prefill(context, saved.q, saved.kv, rope_part(config_, saved.ckv), layout.starts,
+                           attention_shape(config_), saved.o, saved.lse);  // eq. 10
+    ops::matmul_nt_add(context, saved.o, weights_.o_proj, y);              // eq. 11
+}
+
+void AttentionMla::forward_cached(Context& context, const CachedLayout& layout, const Tensor& x,
+                                  AttentionSaved& saved, Tensor& y) const {
+    project(context, x, layout.positions, layout.cos_sin, saved);
+    append_latents(context, config_, layout, saved);
+
+    const int64_t tokens = x.shape()[0];
+    const int64_t heads = config_.num_attention_heads;
+    const int64_t nope = config_.qk_nope_head_dim;
+    const int64_t rope = config_.qk_rope_head_dim;
+    const int64_t v = config_.v_head_dim;
+    const int64_t rank = config_.kv_lora_rank;
+    const Workspace::Scope scope(context.workspace);
+    Tensor q_latent = context.workspace.take({tokens, heads * rank}, x.dtype());
+    Tensor q_pe = context.workspace.take({tokens, heads * rope}, x.dtype());
+    Tensor u = context.workspace.take({tokens, heads * rank}, x.dtype());
+
+    // W^UK moves from the keys to the query: q_nope·(W^UK c) = (W^UKᵀ q_nope)·c.
+    std::vector<ops::Product> products;
+    for (int64_t h = 0; h < heads; ++h) {
+        const Tensor w_uk = weights_.kv_b_proj.rows(h * (nope + v), nope);  // [nope, rank]
+        products.push_back({saved.q.columns(h * (nope + rope), nope), w_uk,
+                            q_latent.columns(h * rank, rank)});
+        copy_columns(context, saved.q.columns(h * (nope + rope) + nope, rope),
+                     q_pe.columns(h * rope, rope));
+    }
+    ops::matmul_nn(context, products);
+
+    std::vector<ops::LatentSequence> sequences;
+    for (const CachedRows& rows : layout.sequences) {
+        sequences.push_back({rows.cache.rows(0, rows.length + rows.query_count), rows.first_row,
+                             rows.query_count});
+    }
+    ops::attention_latent(context, q_latent, q_pe, sequences, config_.attention_scale(), u);
+
+    products.clear();
+    for (int64_t h = 0; h < heads; ++h) {
+        const Tensor w_uv = weights_.kv_b_proj.rows(h * (nope + v) + nope, v);  // [v, rank]
+        products.push_back({u.columns(h * rank, rank), w_uv, saved.o.columns(h * v, v)});
+    }
+    ops::matmul_nt(context, products);
+    ops::matmul_nt_add(context, saved.o, weights_.o_proj, y);
+}
+
+void AttentionMla::backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y,
+                                  const AttentionSaved& saved, AttentionBackward& work,
+                                  Tensor& d_x) const {
+    {
+        const Workspace::Scope scope(context.workspace);
+        Tensor d_o = context.workspace.take(saved.o.shape(), d_y.dtype());
+        ops::matmul_nn(context, d_y, weights_.o_proj, d_o);  // [tokens, heads·v]
+        const Tensor k_pe = rope_part(config_, saved.ckv);
+        Tensor d_k_pe = rope_part(config_, work.d_ckv);
+        ops::attention_prefill_backward(
+            context, d_o,
+            {.q = saved.q, .kv = saved.kv, .k_pe = k_pe, .o = saved.o, .lse = saved.lse},
+            layout.starts, attention_shape(config_),
+            {.d_q = work.d_q, .d_kv = work.d_kv, .d_k_pe = d_k_pe});
+        ops::rotary(context, work.d_q, query_rotary(config_), layout.cos_sin, layout.positions,
+                    ops::RotaryDirection::backward);
+        ops::rotary(context, d_k_pe, key_rotary(config_), layout.cos_sin, layout.positions,
+                    ops::RotaryDirection::backward);
+    }
+    ops::matmul_nn(context, work.d_kv, weights_.kv_b_proj, work.d_c_normed);  // [tokens, kv_lora_rank]
+    Tensor d_c = latent_part(config_, work.d_ckv);
+    ops::rms_norm_backward_input(context, work.d_c_normed, latent_part(config_, saved.ckv),
+                                 weights_.kv_a_layernorm, saved.c_r, /*add=*/false, d_c);
+    ops::matmul_nn(context, work.d_ckv, weights_.kv_a_proj_with_mqa, d_x);  // [tokens, hidden]
+    if (config_.q_lora_rank > 0) {
+        ops::matmul_nn(context, work.d_q, weights_.q_b_proj, work.d_q_a_normed);
+        ops::rms_norm_backward_input(context, work.d_q_a_normed, saved.q_a, weights_.q_a_layernorm,
+                                     saved.q_a_r, /*add=*/false, work.d_q_a);
+        ops::matmul_nn_add(context, work.d_q_a, weights_.q_a_proj, d_x);
+    } else {
+        ops::matmul_nn_add(context, work.d_q, weights_.q_proj, d_x);
+    }
+}
+
+void AttentionMla::backward_weight(Context& context, const Tensor& x, const Tensor& d_y,
+                                   const AttentionSaved& saved, const AttentionBackward& work,
+                                   AttentionWeights& gradients) const {
+    ops::matmul_tn_add(context, d_y, saved.o, gradients.o_proj);
+    ops::matmul_tn_add(context, work.d_kv, saved.c_normed, gradients.kv_b_proj);
+    ops::rms_norm_backward_weight(context, work.d_c_normed, latent_part(config_, saved.ckv),
+                                  saved.c_r, gradients.kv_a_layernorm);
+    ops::matmul_tn_add(context, work.d_ckv, x, gradients.kv_a_proj_with_mqa);
+    if (config_.q_lora_rank > 0) {
+        ops::matmul_tn_add(context, work.d_q, saved.q_a_normed, gradients.q_b_proj);
+        ops::rms_norm_backward_weight(context, work.d_q_a_normed, saved.q_a, saved.q_a_r,
+                                      gradients.q_a_layernorm);
+        ops::matmul_tn_add(context, work.d_q_a, x, gradients.q_a_proj);
+    } else {
+        ops::matmul_tn_add(context, work.d_q, x, gradients.q_proj);
+    }
+}
+
+}  // namespace hadal::model
