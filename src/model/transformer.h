@@ -84,7 +84,8 @@ LossResult evaluate(Context& context, const Model& model, const TokenBatch& batc
                     Tensor* log_probabilities = nullptr);
 
 /// b_i ← b_i + γ·sign(mean load − load_i) for every MoE layer (report §2.1.2); `expert_load` is of the whole global batch.
-void update_router_bias(Weights& weights, std::span<const std::vector<int64_t>> expert_load, double gamma);
+void update_router_bias(const ModelConfig& config, Weights& weights, std::span<const std::vector<int64_t>> expert_load,
+                        double gamma);
 
 /// logits = hidden·lm_headᵀ in f32.   hidden [rows, hidden], logits [rows, vocab] f32 (f64 for f64)
 void head_logits(Context& context, const Model& model, const Tensor& hidden, Tensor& logits);

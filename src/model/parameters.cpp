@@ -1,0 +1,291 @@
+#include "model/parameters.h"
+
+#include <algorithm>
+#include <set>
+
+#include "core/random.h"
+#include "formats/bfloat16.h"
+
+namespace hadal::model {
+
+namespace {
+
+/// Appends lines of the table for one model.
+class Table {
+  public:
+    Table(const ModelConfig& config, std::vector<Parameter>& lines) : config_(config), lines_(lines) {}
+
+    void add(const std::string& name, Shape shape, Role role, Tensor& tensor) {
+        lines_.push_back({name, shape, role, in_mtp_, &tensor});
+    }
+
+    void add_attention(const std::string& prefix, AttentionWeights& weights) {
+        const int64_t hidden = config_.hidden_size;
+        const int64_t heads = config_.num_attention_heads;
+        const int64_t q_rows = heads * config_.qk_head_dim();
+        const int64_t kv_rows = heads * (config_.qk_nope_head_dim + config_.v_head_dim);
+        if (config_.q_lora_rank > 0) {
+            const int64_t rank = config_.q_lora_rank;
+            add(prefix + "q_a_proj.weight", {rank, hidden}, Role::matrix, weights.q_a_proj);
+            add(prefix + "q_a_layernorm.weight", {rank}, Role::norm, weights.q_a_layernorm);
+            add(prefix + "q_b_proj.weight", {q_rows, rank}, Role::matrix, weights.q_b_proj);
+        } else {
+            add(prefix + "q_proj.weight", {q_rows, hidden}, Role::matrix, weights.q_proj);
+        }
+        add(prefix + "kv_a_proj_with_mqa.weight", {config_.latent_dim(), hidden}, Role::matrix,
+            weights.kv_a_proj_with_mqa);
+        add(prefix + "kv_a_layernorm.weight", {config_.kv_lora_rank}, Role::norm,
+            weights.kv_a_layernorm);
+        add(prefix + "kv_b_proj.weight", {kv_rows, config_.kv_lora_rank}, Role::matrix,
+            weights.kv_b_proj);
+        add(prefix + "o_proj.weight", {hidden, heads * config_.v_head_dim}, Role::matrix,
+            weights.o_proj);
+    }
+
+    void add_feed_forward(const std::string& prefix, int64_t intermediate, Role role,
+                          FeedForwardWeights& weights) {
+        const int64_t hidden = config_.hidden_size;
+        add(prefix + "gate_proj.weight", {intermediate, hidden}, role, weights.gate_proj);
+        add(prefix + "up_proj.weight", {intermediate, hidden}, role, weights.up_proj);
+        add(prefix + "down_proj.weight", {hidden, intermediate}, role, weights.down_proj);
+    }
+
+    void add_moe(const std::string& prefix, MoeWeights& weights) {
+        const int64_t experts = config_.n_routed_experts;
+        add(prefix + "gate.weight", {experts, config_.hidden_size}, Role::router, weights.gate);
+        if (config_.topk_method == "noaux_tc") {
+            add(prefix + "gate.e_score_correction_bias", {experts}, Role::router_bias,
+                weights.e_score_correction_bias);
+        }
+        weights.experts.resize(size_t(experts));
+        for (int64_t e = 0; e < experts; ++e) {
+            add_feed_forward(concat(prefix, "experts.", e, "."), config_.moe_intermediate_size,
+                             Role::expert, weights.experts[size_t(e)]);
+        }
+        if (config_.n_shared_experts > 0) {
+            add_feed_forward(prefix + "shared_experts.",
+                             config_.n_shared_experts * config_.moe_intermediate_size, Role::matrix,
+                             weights.shared_experts);
+        }
+    }
+
+    void add_layer(const std::string& prefix, bool is_moe, LayerWeights& weights) {
+        add(prefix + "input_layernorm.weight", {config_.hidden_size}, Role::norm,
+            weights.input_layernorm);
+        add_attention(prefix + "self_attn.", weights.self_attn);
+        add(prefix + "post_attention_layernorm.weight", {config_.hidden_size}, Role::norm,
+            weights.post_attention_layernorm);
+        if (is_moe) {
+            add_moe(prefix + "mlp.", weights.moe);
+        } else {
+            add_feed_forward(prefix + "mlp.", config_.intermediate_size, Role::matrix, weights.mlp);
+        }
+    }
+
+    void add_mtp(const std::string& prefix, MtpWeights& weights) {
+        const int64_t hidden = config_.hidden_size;
+        in_mtp_ = true;
+        add(prefix + "enorm.weight", {hidden}, Role::norm, weights.enorm);
+        add(prefix + "hnorm.weight", {hidden}, Role::norm, weights.hnorm);
+        add(prefix + "eh_proj.weight", {hidden, 2 * hidden}, Role::matrix, weights.eh_proj);
+        add_layer(prefix, config_.n_routed_experts > 0, weights.layer);
+        add(prefix + "shared_head.norm.weight", {hidden}, Role::norm, weights.shared_head_norm);
+    }
+
+  private:
+    const ModelConfig& config_;
+    std::vector<Parameter>& lines_;
+    bool in_mtp_ = false;
+};
+
+std::string layer_prefix(int64_t layer) {
+    return concat("model.layers.", layer, ".");
+}
+
+/// What DeepSeek's released checkpoints store in block-FP8: the linear maps of attention and feed-forwards.
+bool is_quantised(const Parameter& parameter) {
+    return (parameter.role == Role::matrix || parameter.role == Role::expert) &&
+           !parameter.name.ends_with("eh_proj.weight");
+}
+
+uint64_t hash_name(std::string_view name) {  // FNV-1a
+    uint64_t hash = 0xCBF29CE484222325ull;
+    for (const char c : name) hash = (hash ^ uint8_t(c)) * 0x100000001B3ull;
+    return hash;
+}
+
+template <class T>
+T from_double(double value) {
+    if constexpr (std::is_same_v<T, bf16>) {
+        return to_bf16(float(value));
+    } else {
+        return T(value);
+    }
+}
+
+template <class T>
+void fill_values(Context& context, const Parameter& parameter, double deviation, uint64_t seed) {
+    const auto values = parameter.tensor->values<T>();
+    const uint64_t stream = hash_name(parameter.name);
+    constexpr int64_t kGrain = 1 << 14;
+    context.threads.parallel_for(int64_t(values.size()), kGrain, [&](int64_t i) {
+        const double value = parameter.role == Role::norm
+                                 ? 1
+                                 : deviation * random_normal(seed, stream, uint64_t(i));
+        values[size_t(i)] = from_double<T>(value);
+    });
+}
+
+void share_head(const ModelConfig& config, Weights& weights) {
+    if (config.tie_word_embeddings) weights.lm_head = weights.embed_tokens;
+}
+
+}  // namespace
+
+std::vector<Parameter> parameters(const ModelConfig& config, Weights& weights) {
+    std::vector<Parameter> lines;
+    Table table(config, lines);
+    weights.layers.resize(size_t(config.num_hidden_layers));
+    weights.mtp.resize(size_t(config.num_nextn_predict_layers));
+    table.add("model.embed_tokens.weight", {config.vocab_size, config.hidden_size}, Role::embedding,
+              weights.embed_tokens);
+    for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
+        table.add_layer(layer_prefix(i), config.is_moe_layer(i), weights.layers[size_t(i)]);
+    }
+    table.add("model.norm.weight", {config.hidden_size}, Role::norm, weights.norm);
+    if (!config.tie_word_embeddings) {
+        table.add("lm_head.weight", {config.vocab_size, config.hidden_size}, Role::head,
+                  weights.lm_head);
+    }
+    for (int64_t k = 0; k < config.num_nextn_predict_layers; ++k) {
+        table.add_mtp(layer_prefix(config.num_hidden_layers + k), weights.mtp[size_t(k)]);
+    }
+    return lines;
+}
+
+bool has_weight_decay(Role role) {
+    return role != Role::norm && role != Role::router_bias;
+}
+
+ParameterCount count_parameters(const ModelConfig& config) {
+    Weights none;
+    ParameterCount count;
+    const int64_t experts = std::max<int64_t>(config.n_routed_experts, 1);
+    for (const Parameter& parameter : parameters(config, none)) {
+        const int64_t elements = parameter.shape.count();
+        ++count.tensors;
+        if (config.block_fp8 && is_quantised(parameter)) ++count.tensors;  // weight_scale_inv
+        if (parameter.in_mtp) {
+            count.mtp += elements;
+            continue;
+        }
+        count.total += elements;
+        if (parameter.role == Role::expert) {
+            count.active += elements / experts * config.num_experts_per_tok;
+        } else if (parameter.role != Role::embedding || config.tie_word_embeddings) {
+            count.active += elements;
+        }
+        const bool attention = parameter.name.find(".self_attn.") != std::string::npos;
+        switch (parameter.role) {
+            case Role::embedding: count.embedding += elements; break;
+            case Role::head: count.head += elements; break;
+            case Role::expert: count.routed_experts += elements; break;
+            case Role::router:
+            case Role::router_bias: count.router += elements; break;
+            case Role::norm: count.norms += elements; break;
+            case Role::matrix:
+                if (attention) {
+                    count.attention += elements;
+                } else if (parameter.name.find(".shared_experts.") != std::string::npos) {
+                    count.shared_experts += elements;
+                } else {
+                    count.dense_ffn += elements;
+                }
+                break;
+        }
+    }
+    const int64_t copies = 2 * config.num_nextn_predict_layers;  // of embedding and head
+    count.tensors += copies;
+    count.checkpoint = count.total + count.mtp + copies * config.vocab_size * config.hidden_size;
+    return count;
+}
+
+int64_t kv_bytes_per_token(const ModelConfig& config) {
+    return config.num_hidden_layers * config.latent_dim() * size_of(DType::bf16);
+}
+
+Weights init_weights(Context& context, const ModelConfig& config, DType dtype, uint64_t seed) {
+    Weights weights;
+    for (const Parameter& parameter : parameters(config, weights)) {
+        if (parameter.role == Role::router_bias) {
+            *parameter.tensor = Tensor::zeros(parameter.shape, DType::f32);
+            continue;
+        }
+        *parameter.tensor = Tensor::uninitialized(parameter.shape, dtype);
+        switch (dtype) {
+            case DType::bf16: fill_values<bf16>(context, parameter, config.initializer_range, seed); break;
+            case DType::f32: fill_values<float>(context, parameter, config.initializer_range, seed); break;
+            case DType::f64: fill_values<double>(context, parameter, config.initializer_range, seed); break;
+            default:
+                throw Error(Error::Kind::unsupported,
+                            concat("cannot make weights of type ", name(dtype), " (use bf16 or f32)"));
+        }
+    }
+    share_head(config, weights);
+    return weights;
+}
+
+Weights zero_gradients(const ModelConfig& config, DType dtype) {
+    Weights weights;
+    for (const Parameter& parameter : parameters(config, weights)) {
+        if (parameter.role == Role::router_bias) continue;
+        *parameter.tensor = Tensor::zeros(parameter.shape, dtype);
+    }
+    return weights;
+}
+
+Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files, DType dtype,
+                     std::vector<std::string>* unknown) {
+    Weights weights;
+    std::set<std::string, std::less<>> known;
+    for (const Parameter& parameter : parameters(config, weights)) {
+        known.insert(parameter.name);
+        if (!files.contains(parameter.name)) {
+            throw Error(Error::Kind::corrupt_file,
+                        concat("tensor '", parameter.name, "' is missing: ", files.directory().string(),
+                               " (the checkpoint does not match its config.json)"));
+        }
+        const DType wanted = parameter.role == Role::router_bias ? DType::f32 : dtype;
+        Tensor tensor = files.load(parameter.name, wanted);
+        if (tensor.shape() != parameter.shape) {
+            throw Error(Error::Kind::corrupt_file,
+                        concat("tensor '", parameter.name, "' is ", tensor.shape().text(),
+                               ", config.json asks for ", parameter.shape.text(), ": ",
+                               files.directory().string()));
+        }
+        *parameter.tensor = std::move(tensor);
+    }
+    share_head(config, weights);
+    if (unknown == nullptr) return weights;
+    for (const auto& info : files.tensors()) {
+        const std::string_view name = info.name;
+        const bool expected = known.contains(name) || name.ends_with("_scale_inv") ||
+                              name.ends_with("rotary_emb.inv_freq") ||      // old checkpoints carry it
+                              name.ends_with(".embed_tokens.weight") ||     // MTP's copies
+                              name.ends_with(".shared_head.head.weight");
+        if (!expected) unknown->push_back(std::string(name));
+    }
+    return weights;
+}
+
+void checkpoint_tensors(const ModelConfig& config, Weights& weights,
+                        const std::function<void(const std::string&, const Tensor&)>& write) {
+    for (const Parameter& parameter : parameters(config, weights)) write(parameter.name, *parameter.tensor);
+    for (int64_t k = 0; k < config.num_nextn_predict_layers; ++k) {
+        const std::string prefix = layer_prefix(config.num_hidden_layers + k);
+        write(prefix + "embed_tokens.weight", weights.embed_tokens);
+        write(prefix + "shared_head.head.weight", weights.lm_head);
+    }
+}
+
+}  // namespace hadal::model

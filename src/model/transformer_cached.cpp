@@ -1,0 +1,89 @@
+// Cached execution: the layers of transformer.cpp, with attention over the latent cache.
+#include "model/transformer.h"
+#include "ops/embedding.h"
+#include "ops/rms_norm.h"
+
+namespace hadal::model {
+
+namespace {
+
+/// Rows and positions of a step, from its sequences.
+struct Step {
+    Tensor positions;  // [tokens] i32
+    std::vector<CachedRows> rows;
+};
+
+Step make_step(Context& context, int64_t tokens, std::span<const CachedSequence> sequences) {
+    Step step;
+    step.positions = context.workspace.take({tokens}, DType::i32);
+    const auto positions = step.positions.values<int32_t>();
+    int64_t row = 0;
+    for (const CachedSequence& sequence : sequences) {
+        step.rows.push_back({Tensor(), sequence.length, row, sequence.query_count});
+        for (int64_t i = 0; i < sequence.query_count; ++i) {
+            positions[size_t(row++)] = int32_t(sequence.length + i);
+        }
+    }
+    HADAL_ASSERT(row == tokens);
+    return step;
+}
+
+void select_layer(std::span<const CachedSequence> sequences, size_t layer, Step& step) {
+    for (size_t s = 0; s < sequences.size(); ++s) {
+        step.rows[s].cache = sequences[s].layer_caches[layer];
+    }
+}
+
+Allocate from_workspace(Context& context) {
+    return [&context](Shape shape, DType dtype) { return context.workspace.take(shape, dtype); };
+}
+
+}  // namespace
+
+void forward_cached(Context& context, const Model& model, const Tensor& ids,
+                    std::span<const CachedSequence> sequences, Tensor& hidden) {
+    const int64_t tokens = ids.shape()[0];
+    const DType dtype = model.weights.embed_tokens.dtype();
+    const Workspace::Scope scope(context.workspace);
+    Step step = make_step(context, tokens, sequences);
+    const Allocate allocate = from_workspace(context);
+    Tensor x = allocate({tokens, model.config.hidden_size}, dtype);
+    Tensor y = allocate({tokens, model.config.hidden_size}, dtype);
+    ops::embedding(context, ids, model.weights.embed_tokens, x);
+    for (size_t i = 0; i < model.weights.layers.size(); ++i) {
+        const Workspace::Scope layer_scope(context.workspace);
+        const bool is_moe = model.config.is_moe_layer(int64_t(i));
+        LayerSaved saved = allocate_layer_saved(model.config, is_moe, tokens, dtype, allocate);
+        saved.x = x;
+        select_layer(sequences, i, step);
+        Layer(model.config, is_moe, model.weights.layers[i])
+            .forward_cached(context,
+                            {.sequences = step.rows,
+                             .positions = step.positions,
+                             .cos_sin = model.cos_sin},
+                            saved, y);
+        std::swap(x, y);
+    }
+    Tensor r = allocate({tokens}, statistics_dtype(dtype));
+    ops::rms_norm(context, x, model.weights.norm, model.config.rms_norm_eps, hidden, r);
+}
+
+void forward_mtp_cached(Context& context, const Model& model, int64_t module, const Tensor& hidden,
+                        const Tensor& next_ids, std::span<const CachedSequence> sequences,
+                        Tensor& out) {
+    const int64_t tokens = next_ids.shape()[0];
+    const Workspace::Scope scope(context.workspace);
+    Step step = make_step(context, tokens, sequences);
+    MtpSaved saved = allocate_mtp_saved(model.config, tokens, hidden.dtype(), from_workspace(context));
+    saved.ids = next_ids;
+    saved.normed = out;
+    select_layer(sequences, size_t(model.config.num_hidden_layers + module), step);
+    MtpModule(model.config, model.weights.mtp[size_t(module)], model.weights.embed_tokens)
+        .forward_cached(context,
+                        {.sequences = step.rows,
+                         .positions = step.positions,
+                         .cos_sin = model.cos_sin},
+                        hidden, saved);
+}
+
+}  // namespace hadal::model
