@@ -2,6 +2,7 @@
 function(hadal_module name)
   cmake_parse_arguments(arg "" "" "DEPENDS;LIBRARIES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")  # a program, not a part of the library
   if(NOT sources)  # headers only
     file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty.cpp "")
     set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty.cpp)
@@ -10,7 +11,9 @@ function(hadal_module name)
   set_target_properties(hadal_${name} PROPERTIES LINKER_LANGUAGE CXX)
   target_link_libraries(hadal_${name} PUBLIC hadal_options ${arg_LIBRARIES})
   foreach(dependency IN LISTS arg_DEPENDS)
-    target_link_libraries(hadal_${name} PUBLIC hadal_${dependency})
+    if(EXISTS ${CMAKE_SOURCE_DIR}/src/${dependency}/CMakeLists.txt)
+      target_link_libraries(hadal_${name} PUBLIC hadal_${dependency})
+    endif()
   endforeach()
 endfunction()
 

@@ -12,6 +12,9 @@ add_library(hadal_options INTERFACE)
 target_include_directories(hadal_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(hadal_options INTERFACE -Wall -Wextra -Wconversion -Wno-sign-conversion
                        -Wno-psabi -Wno-ignored-attributes)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(hadal_options INTERFACE -Wno-restrict)  # GCC bug 105651: false alarms in std::string
+endif()
 # No silent change of rounding: a contraction into fused multiply-add happens only where a kernel writes one.
 target_compile_options(hadal_options INTERFACE -ffp-contract=off -fno-math-errno)
 if(HADAL_WERROR)
