@@ -1,0 +1,265 @@
+#include "checkpoint/snapshot.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <set>
+#include <string>
+
+#include "checkpoint/temporary_directory.h"
+#include "core/file_map.h"
+#include "core/random.h"
+
+using hadal::DType;
+using hadal::Error;
+using hadal::RandomSequence;
+using hadal::Tensor;
+using hadal::checkpoint::open_latest_snapshot;
+using hadal::checkpoint::Snapshot;
+using hadal::checkpoint::SnapshotWriter;
+using hadal::test::TemporaryDirectory;
+
+namespace {
+
+/// Contents that say which step they are of.
+Tensor weights_of(int64_t step) {
+    Tensor tensor = Tensor::uninitialized({16, 64}, DType::f32);
+    for (int64_t i = 0; i < tensor.count(); ++i) {
+        tensor.values<float>()[size_t(i)] = float(step * 10'000 + i);
+    }
+    return tensor;
+}
+
+std::string state_of(int64_t step) {
+    return hadal::concat("{\"step\": ", step, "}");
+}
+
+void write_snapshot(const std::filesystem::path& snapshots, int64_t step, int keep = 3) {
+    SnapshotWriter writer(snapshots, step);
+    writer.add("model.weight", weights_of(step));
+    writer.add("first_moment", Tensor::zeros({3}, DType::f32));
+    writer.finish(state_of(step), keep);
+}
+
+bool is_whole(const Snapshot& snapshot) {
+    const Tensor read = snapshot.load("model.weight");
+    const Tensor expected = weights_of(snapshot.step());
+    bool same = read.shape() == expected.shape() && snapshot.state() == state_of(snapshot.step());
+    for (int64_t i = 0; same && i < read.count(); ++i) {
+        same = read.values<float>()[size_t(i)] == expected.values<float>()[size_t(i)];
+    }
+    return same;
+}
+
+std::set<std::string> names_in(const std::filesystem::path& directory) {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+        names.insert(entry.path().filename().string());
+    }
+    return names;
+}
+
+}  // namespace
+
+TEST_CASE("snapshot: the newest is found with all it was given") {
+    const TemporaryDirectory run;
+    CHECK_FALSE(open_latest_snapshot(run / "snapshots").snapshot);
+    for (const int64_t step : {5, 40, 300}) write_snapshot(run / "snapshots", step);
+    const auto latest = open_latest_snapshot(run / "snapshots");
+    REQUIRE(latest.snapshot);
+    CHECK(latest.skipped.empty());
+    CHECK(latest.snapshot->step() == 300);
+    CHECK(is_whole(*latest.snapshot));
+    CHECK(latest.snapshot->load("first_moment").count() == 3);
+    CHECK(latest.snapshot->directory() == run / "snapshots/step-000300");
+}
+
+TEST_CASE("snapshot: steps are ordered as numbers, beyond six digits too") {
+    const TemporaryDirectory run;
+    write_snapshot(run / "snapshots", 999'999);
+    write_snapshot(run / "snapshots", 1'000'000);
+    CHECK(open_latest_snapshot(run / "snapshots").snapshot->step() == 1'000'000);
+}
+
+TEST_CASE("snapshot: only the newest few are kept, and never a newer one deleted") {
+    const TemporaryDirectory run;
+    for (const int64_t step : {1, 2, 3, 4}) write_snapshot(run / "snapshots", step, /*keep=*/2);
+    CHECK(names_in(run / "snapshots") == std::set<std::string>{"step-000003", "step-000004"});
+    // A run resumed from an older snapshot.
+    write_snapshot(run / "snapshots", 2, /*keep=*/1);
+    CHECK(names_in(run / "snapshots") ==
+          std::set<std::string>{"step-000002", "step-000003", "step-000004"});
+}
+
+TEST_CASE("snapshot: one of the same step is replaced") {
+    const TemporaryDirectory run;
+    write_snapshot(run / "snapshots", 7);
+    SnapshotWriter writer(run / "snapshots", 7);
+    writer.add("other", Tensor::zeros({1}, DType::u8));
+    writer.finish("{}");
+    const auto latest = open_latest_snapshot(run / "snapshots");
+    CHECK(latest.snapshot->tensors().tensors().size() == 1);
+    CHECK(latest.snapshot->state() == "{}");
+    CHECK(names_in(run / "snapshots").size() == 1);
+}
+
+TEST_CASE("snapshot: what killed processes left is removed, foreign files are not") {
+    const TemporaryDirectory run;
+    std::filesystem::create_directories(run / "snapshots/step-000009.tmp-123");
+    hadal::write_file_atomically(run / "snapshots/step-000009.tmp-123/tensors.safetensors", "half");
+    hadal::write_file_atomically(run / "snapshots/notes.txt", "mine");
+    CHECK_FALSE(open_latest_snapshot(run / "snapshots").snapshot);
+    write_snapshot(run / "snapshots", 10);
+    CHECK(names_in(run / "snapshots") == std::set<std::string>{"notes.txt", "step-000010"});
+}
+
+TEST_CASE("snapshot: a damaged one is passed over with the reason") {
+    const auto after = [](const std::string& file, const auto& damage) -> std::string {
+        const TemporaryDirectory run;
+        write_snapshot(run / "snapshots", 1);
+        write_snapshot(run / "snapshots", 2);
+        damage(run / ("snapshots/step-000002/" + file));
+        const auto latest = open_latest_snapshot(run / "snapshots");
+        REQUIRE(latest.snapshot);
+        CHECK(latest.snapshot->step() == 1);
+        CHECK(is_whole(*latest.snapshot));
+        REQUIRE(latest.skipped.size() == 1);
+        CHECK(latest.skipped[0].find("step-000002") != std::string::npos);
+        return latest.skipped[0];
+    };
+    const auto contains = [](const std::string& text, const std::string& part) {
+        CAPTURE(text);
+        CHECK(text.find(part) != std::string::npos);
+    };
+    using Path = std::filesystem::path;
+    const auto remove = [](const Path& path) { std::filesystem::remove(path); };
+    const auto shorten = [](const Path& path) {
+        std::filesystem::resize_file(path, std::filesystem::file_size(path) - 2);
+    };
+    const auto flip = [](const Path& path) {
+        std::string content = hadal::read_file(path);
+        content[content.size() / 2] ^= 1;
+        hadal::write_file_atomically(path, content);
+    };
+    const auto write = [](const std::string& content) {
+        return [content](const Path& path) { hadal::write_file_atomically(path, content); };
+    };
+    contains(after("tensors.safetensors", remove), "missing");
+    contains(after("tensors.safetensors", shorten), "bytes, its manifest says");
+    contains(after("tensors.safetensors", flip), "damaged");
+    contains(after("state.json", flip), "damaged");
+    contains(after("manifest.json", remove), "no manifest");
+    contains(after("manifest.json", shorten), "manifest.json");
+    contains(after("manifest.json", write("")), "not valid JSON");
+    contains(after("manifest.json", write("[]")), "lacks an entry");
+    contains(after("manifest.json", write(R"({"files": {"tensors.safetensors": {"bytes": "x"}}})")),
+             "lacks an entry");
+}
+
+TEST_CASE("snapshot: a copy under another step's name is refused") {
+    const TemporaryDirectory run;
+    write_snapshot(run / "snapshots", 1);
+    std::filesystem::rename(run / "snapshots/step-000001", run / "snapshots/step-000002");
+    const auto latest = open_latest_snapshot(run / "snapshots");
+    CHECK_FALSE(latest.snapshot);
+    CHECK(latest.skipped.size() == 1);
+}
+
+TEST_CASE("snapshot: a full disk leaves the snapshot of before and nothing half-written") {
+    const TemporaryDirectory run;
+    write_snapshot(run / "snapshots", 1);
+    const auto before = names_in(run / "snapshots");
+
+    // A file that may not grow fails as one on a full disk does, at any byte of any of the files.
+    rlimit unlimited{};
+    ::getrlimit(RLIMIT_FSIZE, &unlimited);
+    const auto old_handler = ::signal(SIGXFSZ, SIG_IGN);
+    for (const rlim_t bytes : {0, 10, 300, 2000, 4200}) {
+        CAPTURE(bytes);
+        const rlimit limited{bytes, unlimited.rlim_max};
+        ::setrlimit(RLIMIT_FSIZE, &limited);
+        std::string message;
+        try {
+            write_snapshot(run / "snapshots", 2);
+        } catch (const Error& error) {
+            message = error.what();
+            CHECK(error.kind() == Error::Kind::io);
+        }
+        ::setrlimit(RLIMIT_FSIZE, &unlimited);
+        CHECK(message.find("File too large") != std::string::npos);
+        CHECK(names_in(run / "snapshots") == before);
+    }
+    ::signal(SIGXFSZ, old_handler);
+    CHECK(is_whole(*open_latest_snapshot(run / "snapshots").snapshot));
+    write_snapshot(run / "snapshots", 2);
+    CHECK(open_latest_snapshot(run / "snapshots").snapshot->step() == 2);
+}
+
+namespace {
+
+/// Resumes as a training run would and writes one snapshot after the other until it is killed;
+/// reports each finished step into the pipe.
+[[noreturn]] void write_until_killed(const std::filesystem::path& snapshots, int report) {
+    try {
+        const auto latest = open_latest_snapshot(snapshots);
+        for (int64_t step = latest.snapshot ? latest.snapshot->step() + 1 : 1;; ++step) {
+            write_snapshot(snapshots, step, /*keep=*/2);
+            if (::write(report, &step, sizeof step) != sizeof step) ::_exit(3);
+        }
+    } catch (...) {
+        ::_exit(4);
+    }
+}
+
+/// The last step that the child reported before `delay_us` had passed and it was killed; 0 if none.
+int64_t killed_after(const std::filesystem::path& snapshots, unsigned delay_us) {
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) write_until_killed(snapshots, ends[1]);
+    ::close(ends[1]);
+    ::usleep(delay_us);
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    CHECK(WIFSIGNALED(status));
+    int64_t last = 0;
+    int64_t step = 0;
+    while (::read(ends[0], &step, sizeof step) == ssize_t(sizeof step)) last = step;
+    ::close(ends[0]);
+    return last;
+}
+
+}  // namespace
+
+TEST_CASE("snapshot: a run killed at any moment resumes from the last one it finished") {
+    const TemporaryDirectory run;
+    RandomSequence random(20250101);
+    int64_t finished = 0;
+    int kills_inside_a_write = 0;
+    for (int kill = 0; kill < 100; ++kill) {
+        CAPTURE(kill);
+        const int64_t reported = killed_after(run / "snapshots", unsigned(random.below(12'000)));
+        finished = std::max(finished, reported);
+        if (!std::filesystem::exists(run / "snapshots")) continue;
+        for (const std::string& name : names_in(run / "snapshots")) {
+            kills_inside_a_write += name.find(".tmp-") != std::string::npos;
+        }
+        const auto latest = open_latest_snapshot(run / "snapshots");
+        CHECK(latest.skipped.empty());
+        REQUIRE(bool(latest.snapshot) >= (finished > 0));
+        if (!latest.snapshot) continue;
+        CHECK(latest.snapshot->step() >= finished);
+        CHECK(latest.snapshot->step() <= finished + 1);
+        CHECK(is_whole(*latest.snapshot));
+        finished = latest.snapshot->step();
+    }
+    CHECK(finished > 0);
+    CHECK(kills_inside_a_write > 0);  // or the test has tested nothing
+    CHECK(names_in(run / "snapshots").size() <= 3);
+}
