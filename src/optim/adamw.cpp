@@ -1,0 +1,63 @@
+#include "optim/adamw.h"
+
+#include "ops/adamw_step.h"
+#include "ops/convert.h"
+
+namespace hadal::optim {
+
+Adamw::Adamw(Context& context, std::span<const OptimizedParameter> parameters,
+             const AdamwSettings& settings)
+    : parameters_(parameters.begin(), parameters.end()), settings_(settings) {
+    for (OptimizedParameter& p : parameters_) {
+        State state{.name = p.name,
+                    .master = p.parameter,
+                    .m = Tensor::zeros(p.parameter.shape(), DType::f32),
+                    .v = Tensor::zeros(p.parameter.shape(), DType::f32)};
+        if (p.parameter.dtype() != DType::f32) {
+            state.master = Tensor::uninitialized(p.parameter.shape(), DType::f32);
+            ops::convert(context, p.parameter, state.master);
+        }
+        states_.push_back(std::move(state));
+    }
+}
+
+void Adamw::step(Context& context, double learning_rate, double gradient_scale) {
+    ++steps_;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+        OptimizedParameter& p = parameters_[i];
+        State& state = states_[i];
+        const ops::AdamwOptions options{.learning_rate = learning_rate,
+                                        .beta1 = settings_.beta1,
+                                        .beta2 = settings_.beta2,
+                                        .epsilon = settings_.epsilon,
+                                        .weight_decay = p.decay ? settings_.weight_decay : 0,
+                                        .step = steps_,
+                                        .gradient_scale = gradient_scale};
+        ops::adamw_step(context, options, p.gradient, state.master, state.m, state.v, p.parameter);
+    }
+}
+
+void Adamw::discard_gradients() {
+    for (OptimizedParameter& p : parameters_) p.gradient.fill_zero();
+}
+
+void Adamw::restored(Context& context, int64_t steps) {
+    steps_ = steps;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+        if (states_[i].master.data() == parameters_[i].parameter.data()) continue;
+        ops::convert(context, states_[i].master, parameters_[i].parameter);
+    }
+}
+
+int64_t Adamw::bytes() const {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < states_.size(); ++i) {
+        bytes += states_[i].m.bytes() + states_[i].v.bytes();
+        if (states_[i].master.data() != parameters_[i].parameter.data()) {
+            bytes += states_[i].master.bytes();
+        }
+    }
+    return bytes;
+}
+
+}  // namespace hadal::optim

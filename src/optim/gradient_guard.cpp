@@ -1,0 +1,34 @@
+#include "optim/gradient_guard.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "ops/reduce.h"
+
+namespace hadal::optim {
+
+GradientGuard::Verdict GradientGuard::inspect(Context& context,
+                                              std::span<const OptimizedParameter> parameters,
+                                              double loss) {
+    double squares = 0;
+    for (const OptimizedParameter& p : parameters)
+        squares += ops::sum_of_squares(context, p.gradient);
+    Verdict verdict;
+    verdict.norm = std::sqrt(squares);
+    verdict.skip = !std::isfinite(loss) || !std::isfinite(verdict.norm);
+    if (settings_.clip_norm > 0 && !verdict.skip) {
+        verdict.scale = std::min(1.0, settings_.clip_norm / (verdict.norm + 1e-6));
+    }
+    state_.skipped += verdict.skip ? 1 : 0;
+    state_.skipped_run = verdict.skip ? state_.skipped_run + 1 : 0;
+    if (settings_.max_skipped_run > 0 && state_.skipped_run >= settings_.max_skipped_run) {
+        throw Error(
+            Error::Kind::bad_input,
+            concat("training diverged: loss or gradients were not finite in ", state_.skipped_run,
+                   " steps in a row (lower learning_rate.peak, or lengthen its warm-up)"));
+    }
+    return verdict;
+}
+
+}  // namespace hadal::optim
