@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <type_traits>
 
 #include "formats/bfloat16.h"
+#include "ops/cpu/attention_prefill.h"
+#include "ops/cpu/dispatch.h"
 
 namespace hadal::ops {
 
@@ -100,6 +103,63 @@ struct Plain {
     }
 };
 
+cpu::PrefillSizes sizes_of(const AttentionShape& shape) {
+    return {.heads = shape.heads,
+            .nope = shape.qk_nope_head_dim,
+            .rope = shape.qk_rope_head_dim,
+            .v = shape.v_head_dim,
+            .scale = shape.scale};
+}
+
+template <class T>
+cpu::Rows<const T> rows_of(const Tensor& tensor) {
+    return {tensor.data_as<T>(), tensor.row_stride()};
+}
+
+/// Sections of all sequences, those that see most keys first, so that no thread starts a long one
+/// last.
+std::span<cpu::PrefillItem> sections_of(Workspace& workspace, std::span<const int64_t> starts) {
+    constexpr int64_t kSection = cpu::kQuerySection;
+    int64_t count = 0, longest = 0;
+    for (size_t s = 1; s < starts.size(); ++s) {
+        const int64_t length = starts[s] - starts[s - 1];
+        count += (length + kSection - 1) / kSection;
+        longest = std::max(longest, length);
+    }
+    const auto sections = workspace.take<cpu::PrefillItem>(count);
+    size_t next = 0;
+    for (int64_t offset = (longest - 1) / kSection * kSection; offset >= 0; offset -= kSection) {
+        for (size_t s = 1; s < starts.size(); ++s) {
+            const int64_t begin = starts[s - 1] + offset;
+            if (begin >= starts[s]) continue;
+            sections[next++] = {.head = 0,
+                                .start = starts[s - 1],
+                                .begin = begin,
+                                .end = std::min(begin + kSection, starts[s])};
+        }
+    }
+    return sections;
+}
+
+template <Isa isa, class T, class S>
+void run_forward(Context& context, const cpu::PrefillForward<T, S>& forward,
+                 std::span<const int64_t> starts) {
+    if (starts.back() == 0) return;
+    const Workspace::Scope scope(context.workspace);
+    const auto sections = sections_of(context.workspace, starts);
+    const int64_t bytes = cpu::attention_prefill_scratch<isa, T, S>(forward.sizes);
+    const auto scratch = context.workspace.take<std::byte>(bytes * context.threads.size());
+    const int64_t heads = forward.sizes.heads;
+    context.threads.parallel_ranges(
+        int64_t(sections.size()) * heads, 1, [&](int64_t begin, int64_t end, int thread) {
+            for (int64_t i = begin; i < end; ++i) {
+                cpu::PrefillItem item = sections[size_t(i / heads)];
+                item.head = i % heads;
+                cpu::attention_prefill_item<isa>(forward, item, scratch.data() + thread * bytes);
+            }
+        });
+}
+
 }  // namespace
 
 void attention_prefill(Context& context, const Tensor& q, const Tensor& kv, const Tensor& k_pe,
@@ -112,37 +172,14 @@ void attention_prefill(Context& context, const Tensor& q, const Tensor& kv, cons
     require(lse, statistics_of(q.dtype()), {tokens, shape.heads}, "lse");
     with_type(q.dtype(), [&]<class T>() {
         using S = Statistic<T>;
-        const Plain<T> plain{q, kv, k_pe, shape};
-        Workspace::Scope scope(context.workspace);
-        const int64_t width = tokens + shape.v_head_dim;
-        const auto scratch = context.workspace.take<S>(width * context.threads.size());
-        context.threads.parallel_ranges(
-            tokens * shape.heads, 8, [&](int64_t begin, int64_t end, int thread) {
-                S* scores = scratch.data() + thread * width;
-                S* sum = scores + tokens;
-                for (int64_t item = begin; item < end; ++item) {
-                    const int64_t t = item / shape.heads, h = item % shape.heads;
-                    const int64_t first = *(std::upper_bound(starts.begin(), starts.end(), t) - 1);
-                    S maximum = plain.score(t, first, h);
-                    for (int64_t j = first; j <= t; ++j) {
-                        scores[j] = plain.score(t, j, h);
-                        maximum = std::max(maximum, scores[j]);
-                    }
-                    S total = 0;
-                    std::fill(sum, sum + shape.v_head_dim, S(0));
-                    for (int64_t j = first; j <= t; ++j) {
-                        const S p = std::exp(scores[j] - maximum);
-                        total += p;
-                        const T* v = plain.v_of(j, h);
-                        for (int64_t i = 0; i < shape.v_head_dim; ++i)
-                            sum[i] += rounded<T>(p) * widen(v[i]);
-                    }
-                    T* out = o.row<T>(t).data() + h * shape.v_head_dim;
-                    for (int64_t i = 0; i < shape.v_head_dim; ++i)
-                        out[i] = narrow<T>(sum[i] / total);
-                    lse.row<S>(t)[size_t(h)] = maximum + std::log(total);
-                }
-            });
+        const cpu::PrefillForward<T, S> forward = {.sizes = sizes_of(shape),
+                                                   .q = rows_of<T>(q),
+                                                   .kv = rows_of<T>(kv),
+                                                   .k_pe = rows_of<T>(k_pe),
+                                                   .o = {o.data_as<T>(), o.row_stride()},
+                                                   .lse = {lse.data_as<S>(), lse.row_stride()}};
+        cpu::with_matmul_isa(context.isa,
+                             [&]<Isa isa>() { run_forward<isa>(context, forward, starts); });
     });
 }
 
