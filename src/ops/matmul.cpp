@@ -71,12 +71,18 @@ Choice choose(Isa isa, DType in, DType out) {
 #endif
     if (in == DType::f64) {
         choice.kernel = cpu::matmul_plain<double, double>;
-    } else if (in == DType::f32) {
-        choice.kernel = cpu::matmul_plain<float, float>;
-    } else {
-        choice.kernel =
-            out == DType::f32 ? cpu::matmul_plain<bf16, float> : cpu::matmul_plain<bf16, bf16>;
+        return choice;
     }
+    cpu::with_isa(isa, [&]<Isa chosen>() {
+        if (in == DType::f32) {
+            choice.limits = cpu::matmul_limits<chosen, float>();
+            choice.kernel = cpu::matmul_tile<chosen, float, float>;
+        } else {
+            choice.limits = cpu::matmul_limits<chosen, bf16>();
+            choice.kernel = out == DType::f32 ? cpu::matmul_tile<chosen, bf16, float>
+                                              : cpu::matmul_tile<chosen, bf16, bf16>;
+        }
+    });
     return choice;
 }
 

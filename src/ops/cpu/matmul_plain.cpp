@@ -1,38 +1,10 @@
 // The plain loops of the matrix products: the oracle of the fast kernels, and the path of f64.
 #include "ops/cpu/matmul.h"
+#include "ops/cpu/matmul_store.h"
 
 #if !defined(__AVX2__)  // one copy, built for the portable set, serves every machine
 
 namespace hadal::ops::cpu {
-
-namespace {
-
-float widen(bf16 value) {
-    return __builtin_bit_cast(float, uint32_t(value.bits) << 16);
-}
-float widen(float value) {
-    return value;
-}
-double widen(double value) {
-    return value;
-}
-
-void narrow(double value, double& to) {
-    to = value;
-}
-void narrow(float value, float& to) {
-    to = value;
-}
-void narrow(float value, bf16& to) {
-    const uint32_t bits = __builtin_bit_cast(uint32_t, value);
-    if ((bits & 0x7FFFFFFFu) > 0x7F800000u) {
-        to = {uint16_t((bits >> 16) | 0x40u)};
-    } else {
-        to = {uint16_t((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16)};
-    }
-}
-
-}  // namespace
 
 template <class In, class Out>
 void matmul_plain(const MatmulProduct& product, const MatmulTile& tile, MatmulScratch&) {
