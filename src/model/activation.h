@@ -1,5 +1,5 @@
-// How the memory of activations is obtained, so that the same declaration of shapes serves training (owned tensors),
-// generation (workspace) and planning (counting bytes without any memory).
+// How the memory of activations is obtained, so that the same declaration of shapes serves training
+// (owned tensors), generation (workspace) and planning (counting bytes without any memory).
 #pragma once
 
 #include <functional>
@@ -17,7 +17,8 @@ constexpr DType statistics_dtype(DType dtype) {
     return dtype == DType::f64 ? DType::f64 : DType::f32;
 }
 
-/// How a batch's rows form sequences, and the balance loss's weights, which every layer's backward needs.
+/// How a batch's rows form sequences, and the balance loss's weights, which every layer's backward
+/// needs.
 struct SequenceLayout {
     std::span<const int64_t> starts;  // begin of each sequence, then the number of tokens
     const Tensor& positions;          // [tokens] i32

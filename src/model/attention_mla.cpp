@@ -13,7 +13,8 @@ namespace hadal::model {
 
 namespace {
 
-// The reference implementations build the two latent norms with their class default, whatever rms_norm_eps says.
+// The reference implementations build the two latent norms with their class default, whatever
+// rms_norm_eps says.
 constexpr double kLatentNormEpsilon = 1e-6;
 
 ops::AttentionShape attention_shape(const ModelConfig& config) {
@@ -154,8 +155,8 @@ void AttentionMla::forward_cached(Context& context, const CachedLayout& layout, 
     std::vector<ops::Product> products;
     for (int64_t h = 0; h < heads; ++h) {
         const Tensor w_uk = weights_.kv_b_proj.rows(h * (nope + v), nope);  // [nope, rank]
-        products.push_back({saved.q.columns(h * (nope + rope), nope), w_uk,
-                            q_latent.columns(h * rank, rank)});
+        products.push_back(
+            {saved.q.columns(h * (nope + rope), nope), w_uk, q_latent.columns(h * rank, rank)});
         copy_columns(context, saved.q.columns(h * (nope + rope) + nope, rope),
                      q_pe.columns(h * rope, rope));
     }
@@ -163,8 +164,8 @@ void AttentionMla::forward_cached(Context& context, const CachedLayout& layout, 
 
     std::vector<ops::LatentSequence> sequences;
     for (const CachedRows& rows : layout.sequences) {
-        sequences.push_back({rows.cache.rows(0, rows.length + rows.query_count), rows.first_row,
-                             rows.query_count});
+        sequences.push_back(
+            {rows.cache.rows(0, rows.length + rows.query_count), rows.first_row, rows.query_count});
     }
     ops::attention_latent(context, q_latent, q_pe, sequences, config_.attention_scale(), u);
 
@@ -196,7 +197,8 @@ void AttentionMla::backward_input(Context& context, const SequenceLayout& layout
         ops::rotary(context, d_k_pe, key_rotary(config_), layout.cos_sin, layout.positions,
                     ops::RotaryDirection::backward);
     }
-    ops::matmul_nn(context, work.d_kv, weights_.kv_b_proj, work.d_c_normed);  // [tokens, kv_lora_rank]
+    ops::matmul_nn(context, work.d_kv, weights_.kv_b_proj,
+                   work.d_c_normed);  // [tokens, kv_lora_rank]
     Tensor d_c = latent_part(config_, work.d_ckv);
     ops::rms_norm_backward_input(context, work.d_c_normed, latent_part(config_, saved.ckv),
                                  weights_.kv_a_layernorm, saved.c_r, /*add=*/false, d_c);

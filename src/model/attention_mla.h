@@ -1,5 +1,5 @@
-// Multi-head latent attention (report §2.1.1, eq. 1–11): expanded form for training and scoring, absorbed form over the latent
-// cache for generation. docs/mla.md explains why both exist.
+// Multi-head latent attention (report §2.1.1, eq. 1–11): expanded form for training and scoring,
+// absorbed form over the latent cache for generation. docs/mla.md explains why both exist.
 #pragma once
 
 #include <span>
@@ -13,16 +13,18 @@
 namespace hadal::model {
 
 struct AttentionSaved {
-    Tensor q_a;         // [tokens, q_lora_rank]                    c^Q before its norm, eq. 6; empty without q_lora
+    Tensor q_a;  // [tokens, q_lora_rank]                    c^Q before its norm, eq. 6; empty
+                 // without q_lora
     Tensor q_a_normed;  // [tokens, q_lora_rank]
     Tensor q_a_r;       // [tokens] of the norm
     Tensor q;           // [tokens, heads·qk_head_dim]              eq. 7–9, rotated
-    Tensor ckv;         // [tokens, kv_lora_rank + rope]            c^KV before its norm | k^R rotated, eq. 1, 3
-    Tensor c_normed;    // [tokens, kv_lora_rank]
-    Tensor c_r;         // [tokens] of the norm
-    Tensor kv;          // [tokens, heads·(nope + v)]               k^C, v^C per head, eq. 2, 5
-    Tensor o;           // [tokens, heads·v_head_dim]               eq. 10
-    Tensor lse;         // [tokens, heads] log of the softmax's sum
+    Tensor ckv;  // [tokens, kv_lora_rank + rope]            c^KV before its norm | k^R rotated, eq.
+                 // 1, 3
+    Tensor c_normed;  // [tokens, kv_lora_rank]
+    Tensor c_r;       // [tokens] of the norm
+    Tensor kv;        // [tokens, heads·(nope + v)]               k^C, v^C per head, eq. 2, 5
+    Tensor o;         // [tokens, heads·v_head_dim]               eq. 10
+    Tensor lse;       // [tokens, heads] log of the softmax's sum
 };
 struct AttentionBackward {
     Tensor d_q;           // [tokens, heads·qk_head_dim] before rotation
@@ -32,9 +34,10 @@ struct AttentionBackward {
     Tensor d_ckv;         // [tokens, kv_lora_rank + rope]
     Tensor d_c_normed;    // [tokens, kv_lora_rank]
 };
-AttentionSaved allocate_attention_saved(const ModelConfig& config, int64_t tokens, DType dtype, const Allocate& allocate);
-AttentionBackward allocate_attention_backward(const ModelConfig& config, int64_t tokens, DType dtype,
-                                              const Allocate& allocate);
+AttentionSaved allocate_attention_saved(const ModelConfig& config, int64_t tokens, DType dtype,
+                                        const Allocate& allocate);
+AttentionBackward allocate_attention_backward(const ModelConfig& config, int64_t tokens,
+                                              DType dtype, const Allocate& allocate);
 
 /// A step of generation as one layer sees it.
 struct CachedRows {
@@ -54,20 +57,23 @@ class AttentionMla {
     AttentionMla(const ModelConfig& config, const AttentionWeights& weights)
         : config_(config), weights_(weights) {}
 
-    /// Adds to y [tokens, hidden], which holds the residual. x [tokens, hidden] is the normed input.
-    void forward(Context& context, const SequenceLayout& layout, const Tensor& x, AttentionSaved& saved, Tensor& y) const;
+    /// Adds to y [tokens, hidden], which holds the residual. x [tokens, hidden] is the normed
+    /// input.
+    void forward(Context& context, const SequenceLayout& layout, const Tensor& x,
+                 AttentionSaved& saved, Tensor& y) const;
 
     /// The same in absorbed form; the step's latents are written into the caches first.
-    void forward_cached(Context& context, const CachedLayout& layout, const Tensor& x, AttentionSaved& saved,
-                        Tensor& y) const;
+    void forward_cached(Context& context, const CachedLayout& layout, const Tensor& x,
+                        AttentionSaved& saved, Tensor& y) const;
 
     /// Writes d_x [tokens, hidden].
-    void backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y, const AttentionSaved& saved,
-                        AttentionBackward& work, Tensor& d_x) const;
+    void backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y,
+                        const AttentionSaved& saved, AttentionBackward& work, Tensor& d_x) const;
 
     /// Adds to the gradients.
-    void backward_weight(Context& context, const Tensor& x, const Tensor& d_y, const AttentionSaved& saved,
-                         const AttentionBackward& work, AttentionWeights& gradients) const;
+    void backward_weight(Context& context, const Tensor& x, const Tensor& d_y,
+                         const AttentionSaved& saved, const AttentionBackward& work,
+                         AttentionWeights& gradients) const;
 
   private:
     void project(Context& context, const Tensor& x, const Tensor& positions, const Tensor& cos_sin,

@@ -1,5 +1,5 @@
-// Keeping experts evenly loaded: the sequence-wise balance loss (report eq. 17–20) and the bias update of the auxiliary-loss-
-// free strategy (§2.1.2).
+// Keeping experts evenly loaded: the sequence-wise balance loss (report eq. 17–20) and the bias
+// update of the auxiliary-loss- free strategy (§2.1.2).
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@
 namespace hadal::model {
 
 /// Σ over sequences of Σ_i f_i·P_i (eq. 17 without α), with, for a sequence of T tokens,
-///     f_i = experts/(top_k·T) · tokens whose choice holds i      (eq. 18, of the choice really made)
-///     P_i = 1/T Σ_t s_it / Σ_j s_jt                              (eq. 19, 20)
+///     f_i = experts/(top_k·T) · tokens whose choice holds i      (eq. 18, of the choice really
+///     made) P_i = 1/T Σ_t s_it / Σ_j s_jt                              (eq. 19, 20)
 double balance_loss(Context& context,
                     const Tensor& scores,  // [tokens, experts] f32|f64
                     const Tensor& ids,     // [tokens, top_k] i32

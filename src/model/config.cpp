@@ -62,9 +62,11 @@ class Fields {
         if (found != nullptr && !found->is_object()) wrong(key, *found, "an object");
         return found;
     }
-    [[noreturn]] void wrong(std::string_view key, const json& value, std::string_view wanted) const {
-        reject(where_, key, concat("is ", value.dump(-1, ' ', false, json::error_handler_t::replace),
-                                   ", must be ", wanted));
+    [[noreturn]] void wrong(std::string_view key, const json& value,
+                            std::string_view wanted) const {
+        reject(where_, key,
+               concat("is ", value.dump(-1, ' ', false, json::error_handler_t::replace),
+                      ", must be ", wanted));
     }
 
   private:
@@ -72,7 +74,8 @@ class Fields {
     std::string_view where_;
 };
 
-/// The defaults that the architecture implies where a key is absent: a checkpoint saved by Transformers lacks scoring_func.
+/// The defaults that the architecture implies where a key is absent: a checkpoint saved by
+/// Transformers lacks scoring_func.
 ModelConfig defaults_of(const std::string& model_type, std::string_view where) {
     ModelConfig config;
     config.model_type = model_type;
@@ -135,7 +138,8 @@ void read_rope(const Fields& fields, std::string_view where, ModelConfig& config
         rope.read("rope_type", type);
         if (type == "default") continue;
         if (type != "yarn") {
-            reject(where, key, concat("has type '", type, "', hadal knows yarn"), Error::Kind::unsupported);
+            reject(where, key, concat("has type '", type, "', hadal knows yarn"),
+                   Error::Kind::unsupported);
         }
         YarnScaling yarn;
         yarn.mscale = 1;
@@ -159,7 +163,8 @@ void read_token_ids(const Fields& fields, ModelConfig& config) {
     const json* eos = fields.find("eos_token_id");
     if (eos == nullptr) return;
     for (const json& id : eos->is_array() ? *eos : json::array({*eos})) {
-        if (!id.is_number_integer()) fields.wrong("eos_token_id", *eos, "a token id or a list of them");
+        if (!id.is_number_integer())
+            fields.wrong("eos_token_id", *eos, "a token id or a list of them");
         config.eos_token_ids.push_back(id.get<int64_t>());
     }
 }
@@ -175,7 +180,8 @@ void read_dtype(const Fields& fields, std::string_view where, ModelConfig& confi
     } else if (type == "float16") {
         config.dtype = DType::f16;
     } else {
-        reject(where, "torch_dtype", concat("is '", type, "', hadal knows bfloat16, float32, float16"),
+        reject(where, "torch_dtype",
+               concat("is '", type, "', hadal knows bfloat16, float32, float16"),
                Error::Kind::unsupported);
     }
     const json* quantization = fields.object("quantization_config");
@@ -199,13 +205,16 @@ void reject_unsupported(const Fields& fields, std::string_view where) {
     fields.read("attention_bias", attention_bias);
     fields.read("rope_interleave", rope_interleave);
     fields.read("hidden_act", activation);
-    if (attention_bias) reject(where, "attention_bias", "is true, hadal has no biases", Error::Kind::unsupported);
+    if (attention_bias)
+        reject(where, "attention_bias", "is true, hadal has no biases", Error::Kind::unsupported);
     if (!rope_interleave) {
-        reject(where, "rope_interleave", "is false, hadal reads interleaved pairs (the released layout)",
+        reject(where, "rope_interleave",
+               "is false, hadal reads interleaved pairs (the released layout)",
                Error::Kind::unsupported);
     }
     if (activation != "silu") {
-        reject(where, "hidden_act", concat("is '", activation, "', hadal knows silu"), Error::Kind::unsupported);
+        reject(where, "hidden_act", concat("is '", activation, "', hadal knows silu"),
+               Error::Kind::unsupported);
     }
 }
 
@@ -235,12 +244,14 @@ void check_bounds(const ModelConfig& c, std::string_view where) {
     constexpr int64_t kMost = int64_t(1) << 31;  // a product of two sizes still fits in 64 bits
     for (const Bound& bound : bounds) {
         if (bound.value < bound.least || bound.value >= kMost) {
-            reject(where, bound.key, concat("is ", bound.value, ", must be at least ", bound.least,
-                                            bound.value >= kMost ? " and below 2^31" : ""));
+            reject(where, bound.key,
+                   concat("is ", bound.value, ", must be at least ", bound.least,
+                          bound.value >= kMost ? " and below 2^31" : ""));
         }
     }
     if (c.qk_rope_head_dim % 2 != 0) {
-        reject(where, "qk_rope_head_dim", concat("is ", c.qk_rope_head_dim, ", must be even (pairs are rotated)"));
+        reject(where, "qk_rope_head_dim",
+               concat("is ", c.qk_rope_head_dim, ", must be even (pairs are rotated)"));
     }
 }
 
@@ -248,17 +259,21 @@ void check_experts(const ModelConfig& c, std::string_view where) {
     if (c.n_routed_experts == 0) return;
     const int64_t experts = c.n_routed_experts;
     if (c.moe_intermediate_size < 1) {
-        reject(where, "moe_intermediate_size", concat("is ", c.moe_intermediate_size, ", must be at least 1"));
+        reject(where, "moe_intermediate_size",
+               concat("is ", c.moe_intermediate_size, ", must be at least 1"));
     }
     if (c.num_experts_per_tok < 1 || c.num_experts_per_tok > experts) {
-        reject(where, "num_experts_per_tok",
-               concat("is ", c.num_experts_per_tok, ", must be 1 … n_routed_experts (", experts, ")"));
+        reject(
+            where, "num_experts_per_tok",
+            concat("is ", c.num_experts_per_tok, ", must be 1 … n_routed_experts (", experts, ")"));
     }
     if (c.n_group < 1 || experts % c.n_group != 0) {
-        reject(where, "n_group", concat("is ", c.n_group, ", must divide n_routed_experts (", experts, ")"));
+        reject(where, "n_group",
+               concat("is ", c.n_group, ", must divide n_routed_experts (", experts, ")"));
     }
     if (c.topk_group < 1 || c.topk_group > c.n_group) {
-        reject(where, "topk_group", concat("is ", c.topk_group, ", must be 1 … n_group (", c.n_group, ")"));
+        reject(where, "topk_group",
+               concat("is ", c.topk_group, ", must be 1 … n_group (", c.n_group, ")"));
     }
     if (c.topk_group * (experts / c.n_group) < c.num_experts_per_tok) {
         reject(where, "num_experts_per_tok",
@@ -266,30 +281,38 @@ void check_experts(const ModelConfig& c, std::string_view where) {
                       c.topk_group * (experts / c.n_group), " experts"));
     }
     if (c.scoring_func != "sigmoid" && c.scoring_func != "softmax") {
-        reject(where, "scoring_func", concat("is '", c.scoring_func, "', must be sigmoid or softmax"));
+        reject(where, "scoring_func",
+               concat("is '", c.scoring_func, "', must be sigmoid or softmax"));
     }
-    if (c.topk_method != "noaux_tc" && c.topk_method != "group_limited_greedy" && c.topk_method != "greedy") {
-        reject(where, "topk_method",
-               concat("is '", c.topk_method, "', must be noaux_tc, group_limited_greedy or greedy"));
+    if (c.topk_method != "noaux_tc" && c.topk_method != "group_limited_greedy" &&
+        c.topk_method != "greedy") {
+        reject(
+            where, "topk_method",
+            concat("is '", c.topk_method, "', must be noaux_tc, group_limited_greedy or greedy"));
     }
 }
 
 void check_numbers(const ModelConfig& c, std::string_view where) {
-    if (!(c.rms_norm_eps > 0)) reject(where, "rms_norm_eps", concat("is ", c.rms_norm_eps, ", must be above 0"));
-    if (!(c.rope_theta > 1)) reject(where, "rope_theta", concat("is ", c.rope_theta, ", must be above 1"));
+    if (!(c.rms_norm_eps > 0))
+        reject(where, "rms_norm_eps", concat("is ", c.rms_norm_eps, ", must be above 0"));
+    if (!(c.rope_theta > 1))
+        reject(where, "rope_theta", concat("is ", c.rope_theta, ", must be above 1"));
     if (!(c.initializer_range >= 0)) {
-        reject(where, "initializer_range", concat("is ", c.initializer_range, ", must be at least 0"));
+        reject(where, "initializer_range",
+               concat("is ", c.initializer_range, ", must be at least 0"));
     }
     if (!c.rope_scaling) return;
     const YarnScaling& yarn = *c.rope_scaling;
-    if (!(yarn.factor >= 1)) reject(where, "rope_scaling.factor", concat("is ", yarn.factor, ", must be at least 1"));
+    if (!(yarn.factor >= 1))
+        reject(where, "rope_scaling.factor", concat("is ", yarn.factor, ", must be at least 1"));
     if (yarn.original_max_position_embeddings < 1) {
         reject(where, "rope_scaling.original_max_position_embeddings",
                concat("is ", yarn.original_max_position_embeddings, ", must be at least 1"));
     }
     if (!(yarn.beta_slow > 0) || !(yarn.beta_fast >= yarn.beta_slow)) {
         reject(where, "rope_scaling.beta_fast",
-               concat("is ", yarn.beta_fast, ", must be at least beta_slow (", yarn.beta_slow, ") and both above 0"));
+               concat("is ", yarn.beta_fast, ", must be at least beta_slow (", yarn.beta_slow,
+                      ") and both above 0"));
     }
 }
 
@@ -305,7 +328,8 @@ double ModelConfig::attention_scale() const {
 ops::GateOptions ModelConfig::gate_options() const {
     using Options = ops::GateOptions;
     Options options;
-    options.scoring = scoring_func == "softmax" ? Options::Scoring::softmax : Options::Scoring::sigmoid;
+    options.scoring =
+        scoring_func == "softmax" ? Options::Scoring::softmax : Options::Scoring::sigmoid;
     options.group_score = topk_method == "noaux_tc" ? Options::GroupScore::sum_of_top_two
                                                     : Options::GroupScore::maximum;
     options.n_group = topk_method == "greedy" ? 1 : n_group;
@@ -319,7 +343,8 @@ ops::GateOptions ModelConfig::gate_options() const {
 ModelConfig parse_config(std::string_view text, std::string_view where) {
     const json object = parse_json(text, where);
     if (!object.is_object()) {
-        throw Error(Error::Kind::bad_input, concat(where, ": not a JSON object (is this a config.json?)"));
+        throw Error(Error::Kind::bad_input,
+                    concat(where, ": not a JSON object (is this a config.json?)"));
     }
     const Fields fields(object, where);
     std::string model_type;
@@ -358,13 +383,15 @@ std::string config_text(const ModelConfig& c) {
     object["num_nextn_predict_layers"] = c.num_nextn_predict_layers;
     object["num_attention_heads"] = c.num_attention_heads;
     object["num_key_value_heads"] = c.num_attention_heads;
-    object["q_lora_rank"] = c.q_lora_rank > 0 ? nlohmann::ordered_json(c.q_lora_rank) : nlohmann::ordered_json();
+    object["q_lora_rank"] =
+        c.q_lora_rank > 0 ? nlohmann::ordered_json(c.q_lora_rank) : nlohmann::ordered_json();
     object["kv_lora_rank"] = c.kv_lora_rank;
     object["qk_nope_head_dim"] = c.qk_nope_head_dim;
     object["qk_rope_head_dim"] = c.qk_rope_head_dim;
     object["v_head_dim"] = c.v_head_dim;
     object["intermediate_size"] = c.intermediate_size;
-    object["first_k_dense_replace"] = c.n_routed_experts > 0 ? c.first_k_dense_replace : c.num_hidden_layers;
+    object["first_k_dense_replace"] =
+        c.n_routed_experts > 0 ? c.first_k_dense_replace : c.num_hidden_layers;
     object["moe_layer_freq"] = c.moe_layer_freq;
     if (c.n_routed_experts > 0) {
         object["n_routed_experts"] = c.n_routed_experts;
@@ -401,7 +428,9 @@ std::string config_text(const ModelConfig& c) {
     if (c.eos_token_ids.size() == 1) object["eos_token_id"] = c.eos_token_ids[0];
     if (c.eos_token_ids.size() > 1) object["eos_token_id"] = c.eos_token_ids;
     object["use_cache"] = true;
-    object["torch_dtype"] = c.dtype == DType::f32 ? "float32" : c.dtype == DType::f16 ? "float16" : "bfloat16";
+    object["torch_dtype"] = c.dtype == DType::f32   ? "float32"
+                            : c.dtype == DType::f16 ? "float16"
+                                                    : "bfloat16";
     if (c.block_fp8) {
         object["quantization_config"] = {{"quant_method", "fp8"},
                                          {"fmt", "e4m3"},

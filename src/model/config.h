@@ -1,5 +1,5 @@
-// config.json of a DeepSeek-V3-family model: every field under its own name, checked, with the defaults that
-// `model_type` implies.
+// config.json of a DeepSeek-V3-family model: every field under its own name, checked, with the
+// defaults that `model_type` implies.
 #pragma once
 
 #include <cstdint>
@@ -61,7 +61,8 @@ struct ModelConfig {
     bool block_fp8 = false;     // quantization_config: E4M3 with 128×128 scales
 
     bool is_moe_layer(int64_t layer) const {
-        return n_routed_experts > 0 && layer >= first_k_dense_replace && layer % moe_layer_freq == 0;
+        return n_routed_experts > 0 && layer >= first_k_dense_replace &&
+               layer % moe_layer_freq == 0;
     }
     int64_t qk_head_dim() const {
         return qk_nope_head_dim + qk_rope_head_dim;
@@ -70,13 +71,15 @@ struct ModelConfig {
     int64_t latent_dim() const {
         return kv_lora_rank + qk_rope_head_dim;
     }
-    /// Softmax scale of attention: qk_head_dim^-1/2 times YaRN's (0.1·mscale_all_dim·ln factor + 1)².
+    /// Softmax scale of attention: qk_head_dim^-1/2 times YaRN's (0.1·mscale_all_dim·ln factor +
+    /// 1)².
     double attention_scale() const;
     ops::GateOptions gate_options() const;
 };
 
-/// Parses and checks the text of a config.json. `where` (a path) goes into messages. Error(bad_input) names the key, its
-/// value and what is allowed; Error(unsupported) names a feature that hadal lacks (attention_bias, another model_type).
+/// Parses and checks the text of a config.json. `where` (a path) goes into messages.
+/// Error(bad_input) names the key, its value and what is allowed; Error(unsupported) names a
+/// feature that hadal lacks (attention_bias, another model_type).
 ModelConfig parse_config(std::string_view text, std::string_view where);
 ModelConfig read_config(const std::filesystem::path& model_directory);
 

@@ -19,7 +19,8 @@ std::vector<ops::Product> expert_products(const ExpertsSaved& saved, const Tenso
     for (size_t e = 0; e + 1 < saved.offsets.size(); ++e) {
         const int64_t begin = saved.offsets[e];
         const int64_t count = saved.offsets[e + 1] - begin;
-        if (count > 0) products.push_back({left.rows(begin, count), matrix(e), result.rows(begin, count)});
+        if (count > 0)
+            products.push_back({left.rows(begin, count), matrix(e), result.rows(begin, count)});
     }
     return products;
 }
@@ -33,7 +34,8 @@ std::vector<ops::Product> gradient_products(const ExpertsSaved& saved, const Ten
     for (size_t e = 0; e + 1 < saved.offsets.size(); ++e) {
         const int64_t begin = saved.offsets[e];
         const int64_t count = saved.offsets[e + 1] - begin;
-        if (count > 0) products.push_back({d_rows.rows(begin, count), x_rows.rows(begin, count), gradient(e)});
+        if (count > 0)
+            products.push_back({d_rows.rows(begin, count), x_rows.rows(begin, count), gradient(e)});
     }
     return products;
 }
@@ -66,8 +68,8 @@ ExpertsSaved allocate_experts_saved(const ModelConfig& config, int64_t tokens, D
     saved.up = allocate({rows, intermediate}, dtype);
     saved.product = allocate({rows, intermediate}, dtype);
     if (config.n_shared_experts > 0) {
-        saved.shared = allocate_feed_forward_saved(
-            tokens, config.n_shared_experts * intermediate, dtype, allocate);
+        saved.shared = allocate_feed_forward_saved(tokens, config.n_shared_experts * intermediate,
+                                                   dtype, allocate);
     }
     return saved;
 }
@@ -82,15 +84,16 @@ ExpertsBackward allocate_experts_backward(const ModelConfig& config, int64_t tok
     work.d_up = allocate({rows, intermediate}, dtype);
     work.d_logits = allocate({tokens, config.n_routed_experts}, dtype);
     if (config.n_shared_experts > 0) {
-        work.shared = allocate_feed_forward_backward(
-            tokens, config.n_shared_experts * intermediate, dtype, allocate);
+        work.shared = allocate_feed_forward_backward(tokens, config.n_shared_experts * intermediate,
+                                                     dtype, allocate);
     }
     return work;
 }
 
 void Experts::route(Context& context, const Tensor& x, ExpertsSaved& saved) const {
     const Workspace::Scope scope(context.workspace);
-    // Products of bf16 are exact in float32 and the sum is float32: the router runs in float32 in every model.
+    // Products of bf16 are exact in float32 and the sum is float32: the router runs in float32 in
+    // every model.
     Tensor logits = context.workspace.take(saved.scores.shape(), saved.scores.dtype());
     ops::matmul_nt(context, x, weights_.gate, logits);
     ops::gate_topk(context, logits, weights_.e_score_correction_bias, config_.gate_options(),
@@ -116,8 +119,9 @@ void Experts::forward(Context& context, const Tensor& x, ExpertsSaved& saved, Te
     }
     const Workspace::Scope scope(context.workspace);
     Tensor rows = context.workspace.take(saved.x_rows.shape(), x.dtype());
-    ops::matmul_nt(context, expert_products(saved, saved.product,
-                                            [&](size_t e) { return experts[e].down_proj; }, rows));
+    ops::matmul_nt(context,
+                   expert_products(
+                       saved, saved.product, [&](size_t e) { return experts[e].down_proj; }, rows));
     ops::combine_rows(context, rows, saved.slot_row, /*add=*/true, y);
 }
 
@@ -144,18 +148,22 @@ void Experts::backward_input(Context& context, const SequenceLayout& layout, con
     const auto& experts = weights_.experts;
     const Workspace::Scope scope(context.workspace);
     Tensor d_product = context.workspace.take(saved.product.shape(), d_y.dtype());
-    Tensor d_row_weight = context.workspace.take(saved.row_weight.shape(), saved.row_weight.dtype());
+    Tensor d_row_weight =
+        context.workspace.take(saved.row_weight.shape(), saved.row_weight.dtype());
     Tensor d_x_rows = context.workspace.take(saved.x_rows.shape(), d_y.dtype());
 
     ops::gather_rows(context, d_y, saved.row_source, config_.num_experts_per_tok, work.d_rows);
-    ops::matmul_nn(context, expert_products(saved, work.d_rows,
-                                            [&](size_t e) { return experts[e].down_proj; }, d_product));
+    ops::matmul_nn(context, expert_products(
+                                saved, work.d_rows, [&](size_t e) { return experts[e].down_proj; },
+                                d_product));
     ops::silu_mul_backward(context, d_product, saved.gate, saved.up, saved.row_weight, work.d_gate,
                            work.d_up, d_row_weight);
-    ops::matmul_nn(context, expert_products(saved, work.d_gate,
-                                            [&](size_t e) { return experts[e].gate_proj; }, d_x_rows));
-    ops::matmul_nn_add(context, expert_products(saved, work.d_up,
-                                                [&](size_t e) { return experts[e].up_proj; }, d_x_rows));
+    ops::matmul_nn(
+        context, expert_products(
+                     saved, work.d_gate, [&](size_t e) { return experts[e].gate_proj; }, d_x_rows));
+    ops::matmul_nn_add(
+        context,
+        expert_products(saved, work.d_up, [&](size_t e) { return experts[e].up_proj; }, d_x_rows));
     if (config_.n_shared_experts > 0) {
         FeedForward(weights_.shared_experts)
             .backward_input(context, d_y, saved.shared, work.shared, d_x);

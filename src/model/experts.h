@@ -1,5 +1,6 @@
-// Mixture of experts (DeepSeekMoE, report §2.1.2, eq. 12–16): gate, dispatch, routed experts, combine, shared expert. No token
-// is dropped; rows are sorted by expert and every expert's three products run as one list.
+// Mixture of experts (DeepSeekMoE, report §2.1.2, eq. 12–16): gate, dispatch, routed experts,
+// combine, shared expert. No token is dropped; rows are sorted by expert and every expert's three
+// products run as one list.
 #pragma once
 
 #include <vector>
@@ -39,23 +40,27 @@ struct ExpertsBackward {
     Tensor d_logits;  // [tokens, n_routed_experts]
     FeedForwardBackward shared;
 };
-ExpertsSaved allocate_experts_saved(const ModelConfig& config, int64_t tokens, DType dtype, const Allocate& allocate);
-ExpertsBackward allocate_experts_backward(const ModelConfig& config, int64_t tokens, DType dtype, const Allocate& allocate);
+ExpertsSaved allocate_experts_saved(const ModelConfig& config, int64_t tokens, DType dtype,
+                                    const Allocate& allocate);
+ExpertsBackward allocate_experts_backward(const ModelConfig& config, int64_t tokens, DType dtype,
+                                          const Allocate& allocate);
 
 class Experts {
   public:
-    Experts(const ModelConfig& config, const MoeWeights& weights) : config_(config), weights_(weights) {}
+    Experts(const ModelConfig& config, const MoeWeights& weights)
+        : config_(config), weights_(weights) {}
 
     /// y += shared(x) + Σ_k g_k·expert_k(x), eq. 12. y [tokens, hidden] holds the residual.
     void forward(Context& context, const Tensor& x, ExpertsSaved& saved, Tensor& y) const;
 
     /// Writes d_x [tokens, hidden]; the balance loss of `layout` is part of the gradient.
-    void backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y, const ExpertsSaved& saved,
-                        ExpertsBackward& work, Tensor& d_x) const;
+    void backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y,
+                        const ExpertsSaved& saved, ExpertsBackward& work, Tensor& d_x) const;
 
     /// Adds to the gradients.
-    void backward_weight(Context& context, const Tensor& x, const Tensor& d_y, const ExpertsSaved& saved,
-                         const ExpertsBackward& work, MoeWeights& gradients) const;
+    void backward_weight(Context& context, const Tensor& x, const Tensor& d_y,
+                         const ExpertsSaved& saved, const ExpertsBackward& work,
+                         MoeWeights& gradients) const;
 
   private:
     void route(Context& context, const Tensor& x, ExpertsSaved& saved) const;

@@ -17,9 +17,10 @@ struct FeedForwardBackward {
     Tensor d_gate;  // [tokens, intermediate]
     Tensor d_up;    // [tokens, intermediate]
 };
-FeedForwardSaved allocate_feed_forward_saved(int64_t tokens, int64_t intermediate, DType dtype, const Allocate& allocate);
-FeedForwardBackward allocate_feed_forward_backward(int64_t tokens, int64_t intermediate, DType dtype,
-                                                   const Allocate& allocate);
+FeedForwardSaved allocate_feed_forward_saved(int64_t tokens, int64_t intermediate, DType dtype,
+                                             const Allocate& allocate);
+FeedForwardBackward allocate_feed_forward_backward(int64_t tokens, int64_t intermediate,
+                                                   DType dtype, const Allocate& allocate);
 
 /// y += W_down · (silu(W_gate · x) ⊙ W_up · x)
 class FeedForward {
@@ -30,12 +31,13 @@ class FeedForward {
     void forward(Context& context, const Tensor& x, FeedForwardSaved& saved, Tensor& y) const;
 
     /// "B" of a schedule: writes d_x [tokens, hidden].
-    void backward_input(Context& context, const Tensor& d_y, const FeedForwardSaved& saved, FeedForwardBackward& work,
-                        Tensor& d_x) const;
+    void backward_input(Context& context, const Tensor& d_y, const FeedForwardSaved& saved,
+                        FeedForwardBackward& work, Tensor& d_x) const;
 
     /// "W": adds to the gradients; may run much later than "B".
-    void backward_weight(Context& context, const Tensor& x, const Tensor& d_y, const FeedForwardSaved& saved,
-                         const FeedForwardBackward& work, FeedForwardWeights& gradients) const;
+    void backward_weight(Context& context, const Tensor& x, const Tensor& d_y,
+                         const FeedForwardSaved& saved, const FeedForwardBackward& work,
+                         FeedForwardWeights& gradients) const;
 
   private:
     const FeedForwardWeights& weights_;

@@ -10,8 +10,9 @@ namespace hadal::model {
 
 namespace {
 
-/// 32 MiB of float32 logits, at least 16 rows so that products stay efficient. Depends on the vocabulary alone: the order in
-/// which chunks add to the head's gradient is then the same for every batch.
+/// 32 MiB of float32 logits, at least 16 rows so that products stay efficient. Depends on the
+/// vocabulary alone: the order in which chunks add to the head's gradient is then the same for
+/// every batch.
 int64_t rows_per_chunk(int64_t vocab) {
     constexpr int64_t kLogits = 8 << 20;
     return std::clamp<int64_t>(kLogits / vocab, 16, 1024);
@@ -35,14 +36,15 @@ HeadLoss head_loss(Context& context, const Tensor& hidden, const Tensor& head,
     HeadLoss result;
     for (int64_t begin = 0; begin < tokens; begin += chunk) {
         const int64_t rows = std::min(chunk, tokens - begin);
-        const Tensor h = hidden.rows(begin, rows);              // [rows, hidden]
-        const Tensor chunk_targets = targets.rows(begin, rows);  // [rows]
-        Tensor logits = all_logits.rows(0, rows);               // [rows, vocab]
-        Tensor losses = all_losses.rows(0, rows);               // [rows]
+        const Tensor h = hidden.rows(begin, rows);                           // [rows, hidden]
+        const Tensor chunk_targets = targets.rows(begin, rows);              // [rows]
+        Tensor logits = all_logits.rows(0, rows);                            // [rows, vocab]
+        Tensor losses = all_losses.rows(0, rows);                            // [rows]
         Tensor d_logits = backward ? all_d_logits.rows(0, rows) : Tensor();  // [rows, vocab]
         ops::matmul_nt(context, h, head, logits);
         ops::cross_entropy(context, logits, chunk_targets, scale, losses, d_logits);
-        for (int64_t t = 0; t < rows; ++t) {  // in order, in double: the sum does not depend on threads
+        for (int64_t t = 0; t < rows;
+             ++t) {  // in order, in double: the sum does not depend on threads
             const double loss = statistics == DType::f64 ? losses.values<double>()[size_t(t)]
                                                          : losses.values<float>()[size_t(t)];
             result.loss_sum += loss;

@@ -17,8 +17,8 @@ struct HeadGradients {
     Tensor* d_head = nullptr;    // [vocab, hidden] f32
 };
 
-/// Cross-entropy of hidden·headᵀ against `targets`. `scale` is d total / d (one token's loss). `log_probabilities` [tokens] f32
-/// receives log p(target), 0 where there is no target.
+/// Cross-entropy of hidden·headᵀ against `targets`. `scale` is d total / d (one token's loss).
+/// `log_probabilities` [tokens] f32 receives log p(target), 0 where there is no target.
 HeadLoss head_loss(Context& context,
                    const Tensor& hidden,   // [tokens, hidden], after the final norm
                    const Tensor& head,     // [vocab, hidden]

@@ -1,5 +1,6 @@
-// One decoder layer: x ← x + MLA(norm(x)); x ← x + FFN(norm(x)), the feed-forward dense or mixture-of-experts. Forward,
-// and backward in two parts: input gradient ("B") and weight gradient ("W"), which pipeline schedules run at different times.
+// One decoder layer: x ← x + MLA(norm(x)); x ← x + FFN(norm(x)), the feed-forward dense or
+// mixture-of-experts. Forward, and backward in two parts: input gradient ("B") and weight gradient
+// ("W"), which pipeline schedules run at different times.
 #pragma once
 
 #include "core/context.h"
@@ -14,13 +15,13 @@ namespace hadal::model {
 
 /// What forward keeps for backward.
 struct LayerSaved {
-    Tensor x;           // [tokens, hidden] input of the layer
-    Tensor normed;      // [tokens, hidden] after input_layernorm
-    Tensor r;           // [tokens] of input_layernorm
+    Tensor x;       // [tokens, hidden] input of the layer
+    Tensor normed;  // [tokens, hidden] after input_layernorm
+    Tensor r;       // [tokens] of input_layernorm
     AttentionSaved attention;
-    Tensor middle;      // [tokens, hidden] x + attention
+    Tensor middle;         // [tokens, hidden] x + attention
     Tensor normed_middle;  // [tokens, hidden] after post_attention_layernorm
-    Tensor r_middle;    // [tokens] of post_attention_layernorm
+    Tensor r_middle;       // [tokens] of post_attention_layernorm
     FeedForwardSaved mlp;  // dense layers
     ExpertsSaved moe;      // MoE layers
 };
@@ -39,7 +40,8 @@ struct LayerBackward {
 LayerSaved allocate_layer_saved(const ModelConfig& config, bool is_moe, int64_t tokens, DType dtype,
                                 const Allocate& allocate);
 /// Serves dense and MoE layers alike.
-LayerBackward allocate_layer_backward(const ModelConfig& config, int64_t tokens, DType dtype, const Allocate& allocate);
+LayerBackward allocate_layer_backward(const ModelConfig& config, int64_t tokens, DType dtype,
+                                      const Allocate& allocate);
 
 /// A layer is its configuration and its weights; it owns nothing.
 class Layer {
@@ -48,18 +50,21 @@ class Layer {
         : config_(config), is_moe_(is_moe), weights_(weights) {}
 
     /// saved.x holds the input. Writes the output to y [tokens, hidden], which is not saved.x.
-    void forward(Context& context, const SequenceLayout& layout, LayerSaved& saved, Tensor& y) const;
+    void forward(Context& context, const SequenceLayout& layout, LayerSaved& saved,
+                 Tensor& y) const;
 
     /// The same with attention over the latent cache, for generation.
-    void forward_cached(Context& context, const CachedLayout& layout, LayerSaved& saved, Tensor& y) const;
+    void forward_cached(Context& context, const CachedLayout& layout, LayerSaved& saved,
+                        Tensor& y) const;
 
-    /// d_x from d_y ("B"), both [tokens, hidden], distinct. Adds the balance loss's gradient of MoE layers.
-    void backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y, const LayerSaved& saved,
-                        LayerBackward& work, Tensor& d_x) const;
+    /// d_x from d_y ("B"), both [tokens, hidden], distinct. Adds the balance loss's gradient of MoE
+    /// layers.
+    void backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y,
+                        const LayerSaved& saved, LayerBackward& work, Tensor& d_x) const;
 
     /// Adds to the gradients ("W"). d_y as given to backward_input.
-    void backward_weight(Context& context, const Tensor& d_y, const LayerSaved& saved, const LayerBackward& work,
-                         LayerWeights& gradients) const;
+    void backward_weight(Context& context, const Tensor& d_y, const LayerSaved& saved,
+                         const LayerBackward& work, LayerWeights& gradients) const;
 
   private:
     void feed_forward(Context& context, LayerSaved& saved, Tensor& y) const;

@@ -37,7 +37,8 @@ MtpBackward allocate_mtp_backward(const ModelConfig& config, int64_t tokens, DTy
 void MtpModule::join(Context& context, const Tensor& hidden, MtpSaved& saved) const {
     const int64_t width = config_.hidden_size;
     ops::embedding(context, saved.ids, embed_tokens_, saved.embedded);
-    // Embedding first: eq. 21 writes the hidden state first, the released weights have it the other way round.
+    // Embedding first: eq. 21 writes the hidden state first, the released weights have it the other
+    // way round.
     Tensor left = saved.joined.columns(0, width);
     Tensor right = saved.joined.columns(width, width);
     ops::rms_norm(context, saved.embedded, weights_.enorm, config_.rms_norm_eps, left,

@@ -1,5 +1,6 @@
-// Multi-token prediction (report §2.2, eq. 21–25): module k sees the hidden state of token i and the embedding of token i + k and
-// predicts token i + k + 1. Embedding and head are the main model's.
+// Multi-token prediction (report §2.2, eq. 21–25): module k sees the hidden state of token i and
+// the embedding of token i + k and predicts token i + k + 1. Embedding and head are the main
+// model's.
 #pragma once
 
 #include "core/context.h"
@@ -11,12 +12,12 @@
 namespace hadal::model {
 
 struct MtpSaved {
-    Tensor ids;       // [tokens] i32: token i + k
-    Tensor targets;   // [tokens] i32: token i + k + 1, −1 where the sequence has none
-    Tensor embedded;  // [tokens, hidden] Emb(t_{i+k})
+    Tensor ids;         // [tokens] i32: token i + k
+    Tensor targets;     // [tokens] i32: token i + k + 1, −1 where the sequence has none
+    Tensor embedded;    // [tokens, hidden] Emb(t_{i+k})
     Tensor embedded_r;  // [tokens] of enorm
     Tensor hidden_r;    // [tokens] of hnorm
-    Tensor joined;    // [tokens, 2·hidden] enorm(embedded) | hnorm(hidden)
+    Tensor joined;      // [tokens, 2·hidden] enorm(embedded) | hnorm(hidden)
     LayerSaved layer;
     Tensor output;    // [tokens, hidden] h^k, eq. 22
     Tensor output_r;  // [tokens] of shared_head.norm
@@ -29,8 +30,10 @@ struct MtpBackward {
     Tensor d_joined;    // [tokens, 2·hidden]
     Tensor d_embedded;  // [tokens, hidden]
 };
-MtpSaved allocate_mtp_saved(const ModelConfig& config, int64_t tokens, DType dtype, const Allocate& allocate);
-MtpBackward allocate_mtp_backward(const ModelConfig& config, int64_t tokens, DType dtype, const Allocate& allocate);
+MtpSaved allocate_mtp_saved(const ModelConfig& config, int64_t tokens, DType dtype,
+                            const Allocate& allocate);
+MtpBackward allocate_mtp_backward(const ModelConfig& config, int64_t tokens, DType dtype,
+                                  const Allocate& allocate);
 
 /// MTP layers follow the main ones and are MoE when the model is.
 inline bool mtp_is_moe(const ModelConfig& config) {
@@ -45,17 +48,20 @@ class MtpModule {
           embed_tokens_(embed_tokens),
           layer_(config, mtp_is_moe(config), weights.layer) {}
 
-    /// hidden [tokens, hidden]: the main model's after its final norm, or the previous module's `normed`. saved.ids holds the
-    /// tokens. Fills saved.normed.
-    void forward(Context& context, const SequenceLayout& layout, const Tensor& hidden, MtpSaved& saved) const;
+    /// hidden [tokens, hidden]: the main model's after its final norm, or the previous module's
+    /// `normed`. saved.ids holds the tokens. Fills saved.normed.
+    void forward(Context& context, const SequenceLayout& layout, const Tensor& hidden,
+                 MtpSaved& saved) const;
 
     /// The same over the latent cache.
-    void forward_cached(Context& context, const CachedLayout& layout, const Tensor& hidden, MtpSaved& saved) const;
+    void forward_cached(Context& context, const CachedLayout& layout, const Tensor& hidden,
+                        MtpSaved& saved) const;
 
-    /// From work.d_normed [tokens, hidden] all gradients of the module and of the embedding; writes d_hidden [tokens, hidden].
-    void backward(Context& context, const SequenceLayout& layout, const Tensor& hidden, const MtpSaved& saved,
-                  MtpBackward& work, LayerBackward& layer_work, MtpWeights& gradients, Tensor& d_embed_tokens,
-                  Tensor& d_hidden) const;
+    /// From work.d_normed [tokens, hidden] all gradients of the module and of the embedding; writes
+    /// d_hidden [tokens, hidden].
+    void backward(Context& context, const SequenceLayout& layout, const Tensor& hidden,
+                  const MtpSaved& saved, MtpBackward& work, LayerBackward& layer_work,
+                  MtpWeights& gradients, Tensor& d_embed_tokens, Tensor& d_hidden) const;
 
   private:
     void join(Context& context, const Tensor& hidden, MtpSaved& saved) const;

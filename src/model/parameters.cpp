@@ -13,7 +13,8 @@ namespace {
 /// Appends lines of the table for one model.
 class Table {
   public:
-    Table(const ModelConfig& config, std::vector<Parameter>& lines) : config_(config), lines_(lines) {}
+    Table(const ModelConfig& config, std::vector<Parameter>& lines)
+        : config_(config), lines_(lines) {}
 
     void add(const std::string& name, Shape shape, Role role, Tensor& tensor) {
         lines_.push_back({name, shape, role, in_mtp_, &tensor});
@@ -102,7 +103,8 @@ std::string layer_prefix(int64_t layer) {
     return concat("model.layers.", layer, ".");
 }
 
-/// What DeepSeek's released checkpoints store in block-FP8: the linear maps of attention and feed-forwards.
+/// What DeepSeek's released checkpoints store in block-FP8: the linear maps of attention and
+/// feed-forwards.
 bool is_quantised(const Parameter& parameter) {
     return (parameter.role == Role::matrix || parameter.role == Role::expert) &&
            !parameter.name.ends_with("eh_proj.weight");
@@ -129,9 +131,8 @@ void fill_values(Context& context, const Parameter& parameter, double deviation,
     const uint64_t stream = hash_name(parameter.name);
     constexpr int64_t kGrain = 1 << 14;
     context.threads.parallel_for(int64_t(values.size()), kGrain, [&](int64_t i) {
-        const double value = parameter.role == Role::norm
-                                 ? 1
-                                 : deviation * random_normal(seed, stream, uint64_t(i));
+        const double value =
+            parameter.role == Role::norm ? 1 : deviation * random_normal(seed, stream, uint64_t(i));
         values[size_t(i)] = from_double<T>(value);
     });
 }
@@ -187,12 +188,22 @@ ParameterCount count_parameters(const ModelConfig& config) {
         }
         const bool attention = parameter.name.find(".self_attn.") != std::string::npos;
         switch (parameter.role) {
-            case Role::embedding: count.embedding += elements; break;
-            case Role::head: count.head += elements; break;
-            case Role::expert: count.routed_experts += elements; break;
+            case Role::embedding:
+                count.embedding += elements;
+                break;
+            case Role::head:
+                count.head += elements;
+                break;
+            case Role::expert:
+                count.routed_experts += elements;
+                break;
             case Role::router:
-            case Role::router_bias: count.router += elements; break;
-            case Role::norm: count.norms += elements; break;
+            case Role::router_bias:
+                count.router += elements;
+                break;
+            case Role::norm:
+                count.norms += elements;
+                break;
             case Role::matrix:
                 if (attention) {
                     count.attention += elements;
@@ -223,12 +234,18 @@ Weights init_weights(Context& context, const ModelConfig& config, DType dtype, u
         }
         *parameter.tensor = Tensor::uninitialized(parameter.shape, dtype);
         switch (dtype) {
-            case DType::bf16: fill_values<bf16>(context, parameter, config.initializer_range, seed); break;
-            case DType::f32: fill_values<float>(context, parameter, config.initializer_range, seed); break;
-            case DType::f64: fill_values<double>(context, parameter, config.initializer_range, seed); break;
+            case DType::bf16:
+                fill_values<bf16>(context, parameter, config.initializer_range, seed);
+                break;
+            case DType::f32:
+                fill_values<float>(context, parameter, config.initializer_range, seed);
+                break;
+            case DType::f64:
+                fill_values<double>(context, parameter, config.initializer_range, seed);
+                break;
             default:
-                throw Error(Error::Kind::unsupported,
-                            concat("cannot make weights of type ", name(dtype), " (use bf16 or f32)"));
+                throw Error(Error::Kind::unsupported, concat("cannot make weights of type ",
+                                                             name(dtype), " (use bf16 or f32)"));
         }
     }
     share_head(config, weights);
@@ -251,9 +268,10 @@ Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& f
     for (const Parameter& parameter : parameters(config, weights)) {
         known.insert(parameter.name);
         if (!files.contains(parameter.name)) {
-            throw Error(Error::Kind::corrupt_file,
-                        concat("tensor '", parameter.name, "' is missing: ", files.directory().string(),
-                               " (the checkpoint does not match its config.json)"));
+            throw Error(
+                Error::Kind::corrupt_file,
+                concat("tensor '", parameter.name, "' is missing: ", files.directory().string(),
+                       " (the checkpoint does not match its config.json)"));
         }
         const DType wanted = parameter.role == Role::router_bias ? DType::f32 : dtype;
         Tensor tensor = files.load(parameter.name, wanted);
@@ -270,8 +288,8 @@ Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& f
     for (const auto& info : files.tensors()) {
         const std::string_view name = info.name;
         const bool expected = known.contains(name) || name.ends_with("_scale_inv") ||
-                              name.ends_with("rotary_emb.inv_freq") ||      // old checkpoints carry it
-                              name.ends_with(".embed_tokens.weight") ||     // MTP's copies
+                              name.ends_with("rotary_emb.inv_freq") ||   // old checkpoints carry it
+                              name.ends_with(".embed_tokens.weight") ||  // MTP's copies
                               name.ends_with(".shared_head.head.weight");
         if (!expected) unknown->push_back(std::string(name));
     }
@@ -280,7 +298,8 @@ Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& f
 
 void checkpoint_tensors(const ModelConfig& config, Weights& weights,
                         const std::function<void(const std::string&, const Tensor&)>& write) {
-    for (const Parameter& parameter : parameters(config, weights)) write(parameter.name, *parameter.tensor);
+    for (const Parameter& parameter : parameters(config, weights))
+        write(parameter.name, *parameter.tensor);
     for (int64_t k = 0; k < config.num_nextn_predict_layers; ++k) {
         const std::string prefix = layer_prefix(config.num_hidden_layers + k);
         write(prefix + "embed_tokens.weight", weights.embed_tokens);

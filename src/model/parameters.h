@@ -1,5 +1,6 @@
-// The parameters of a model: one struct of tensors, and one table that ties each to its Hugging Face name and shape. The
-// same struct holds weights (bf16 or f32), gradients (f32), or nothing but shapes (for counting).
+// The parameters of a model: one struct of tensors, and one table that ties each to its Hugging
+// Face name and shape. The same struct holds weights (bf16 or f32), gradients (f32), or nothing but
+// shapes (for counting).
 #pragma once
 
 #include <functional>
@@ -20,8 +21,9 @@ struct AttentionWeights {
     Tensor q_b_proj;            // [heads·qk_head_dim, q_lora_rank]            W^UQ, W^QR, eq. 7–8
     Tensor kv_a_proj_with_mqa;  // [kv_lora_rank + qk_rope_head_dim, hidden]   W^DKV, W^KR, eq. 1, 3
     Tensor kv_a_layernorm;      // [kv_lora_rank]
-    Tensor kv_b_proj;           // [heads·(qk_nope_head_dim + v_head_dim), kv_lora_rank]   W^UK, W^UV, eq. 2, 5
-    Tensor o_proj;              // [hidden, heads·v_head_dim]                  W^O, eq. 11
+    Tensor
+        kv_b_proj;  // [heads·(qk_nope_head_dim + v_head_dim), kv_lora_rank]   W^UK, W^UV, eq. 2, 5
+    Tensor o_proj;  // [hidden, heads·v_head_dim]                  W^O, eq. 11
 };
 
 struct FeedForwardWeights {
@@ -31,8 +33,8 @@ struct FeedForwardWeights {
 };
 
 struct MoeWeights {
-    Tensor gate;                              // [n_routed_experts, hidden]   centroids e_i, eq. 15
-    Tensor e_score_correction_bias;           // [n_routed_experts] f32       b_i, eq. 16; no gradient
+    Tensor gate;                     // [n_routed_experts, hidden]   centroids e_i, eq. 15
+    Tensor e_score_correction_bias;  // [n_routed_experts] f32       b_i, eq. 16; no gradient
     std::vector<FeedForwardWeights> experts;  // n_routed_experts of moe_intermediate_size
     FeedForwardWeights shared_experts;        // n_shared_experts·moe_intermediate_size
 };
@@ -73,8 +75,9 @@ struct Parameter {
     Tensor* tensor;  // into the Weights given
 };
 
-/// All parameters in checkpoint order. Sizes the vectors of `weights` to the configuration. MTP's copies of embedding
-/// and head are not parameters (they share memory), see checkpoint_tensors; nor is lm_head when tied.
+/// All parameters in checkpoint order. Sizes the vectors of `weights` to the configuration. MTP's
+/// copies of embedding and head are not parameters (they share memory), see checkpoint_tensors; nor
+/// is lm_head when tied.
 std::vector<Parameter> parameters(const ModelConfig& config, Weights& weights);
 
 /// Whether AdamW decays it: matrices yes; norms and the router bias no.
@@ -87,26 +90,31 @@ struct ParameterCount {
     int64_t mtp = 0;         // MTP modules without their copies of embedding and head
     int64_t checkpoint = 0;  // total + mtp + the copies
     int64_t tensors = 0;     // in a checkpoint, copies and the scales of block-FP8 included
-    int64_t embedding = 0, head = 0, attention = 0, dense_ffn = 0, shared_experts = 0;  // main model
-    int64_t routed_experts = 0, router = 0, norms = 0;                                  // main model
+    int64_t embedding = 0, head = 0, attention = 0, dense_ffn = 0,
+            shared_experts = 0;                         // main model
+    int64_t routed_experts = 0, router = 0, norms = 0;  // main model
 };
 ParameterCount count_parameters(const ModelConfig& config);
 
 /// Bytes that one token adds to the latent cache in bf16, MTP layers not counted.
 int64_t kv_bytes_per_token(const ModelConfig& config);
 
-/// Fresh weights: N(0, initializer_range²), norms 1, router bias 0. A value depends on (seed, name, index) alone.
+/// Fresh weights: N(0, initializer_range²), norms 1, router bias 0. A value depends on (seed, name,
+/// index) alone.
 Weights init_weights(Context& context, const ModelConfig& config, DType dtype, uint64_t seed);
 /// Zeros in the shape of the parameters, for gradients and moments. No tensor for the router bias.
 Weights zero_gradients(const ModelConfig& config, DType dtype = DType::f32);
 
-/// Maps the weights of an opened checkpoint; zero-copy where the file's type is `dtype`, converted otherwise. Missing
-/// tensors and wrong shapes are an Error(corrupt_file) with the name; unknown tensors are listed in `unknown`.
+/// Maps the weights of an opened checkpoint; zero-copy where the file's type is `dtype`, converted
+/// otherwise. Missing tensors and wrong shapes are an Error(corrupt_file) with the name; unknown
+/// tensors are listed in `unknown`.
 Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files, DType dtype,
                      std::vector<std::string>* unknown = nullptr);
 
-/// Calls write(name, tensor) for every tensor of a checkpoint in order, MTP's copies of embedding and head included.
-void checkpoint_tensors(const ModelConfig& config, Weights& weights,
-                        const std::function<void(const std::string& name, const Tensor& tensor)>& write);
+/// Calls write(name, tensor) for every tensor of a checkpoint in order, MTP's copies of embedding
+/// and head included.
+void checkpoint_tensors(
+    const ModelConfig& config, Weights& weights,
+    const std::function<void(const std::string& name, const Tensor& tensor)>& write);
 
 }  // namespace hadal::model

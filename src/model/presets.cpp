@@ -1,4 +1,5 @@
-// Shapes of known models, and two small ones for a laptop. v3-facts: report §4.2; V2 report for v3-16b and v3-236b.
+// Shapes of known models, and two small ones for a laptop. v3-facts: report §4.2; V2 report for
+// v3-16b and v3-236b.
 #include <array>
 
 #include "core/error.h"
@@ -160,9 +161,9 @@ struct Preset {
     const char* name;
     ModelConfig (*make)();
 };
-constexpr std::array kPresets = {Preset{"tiny", tiny},       Preset{"mini", mini},
-                                 Preset{"moonlight-16b", moonlight_16b}, Preset{"v3-16b", v3_16b},
-                                 Preset{"v3-236b", v3_236b}, Preset{"v3-671b", v3_671b}};
+constexpr std::array kPresets = {
+    Preset{"tiny", tiny},     Preset{"mini", mini},       Preset{"moonlight-16b", moonlight_16b},
+    Preset{"v3-16b", v3_16b}, Preset{"v3-236b", v3_236b}, Preset{"v3-671b", v3_671b}};
 
 }  // namespace
 

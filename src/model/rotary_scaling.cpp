@@ -51,7 +51,8 @@ std::vector<double> rotary_frequencies(const ModelConfig& config) {
     if (low == high) high += 0.001;  // as the reference does: a step, not a division by zero
     for (size_t i = 0; i < frequencies.size(); ++i) {
         const double ramp = std::clamp((double(i) - low) / (high - low), 0.0, 1.0);
-        frequencies[i] = frequencies[i] * (1 - ramp) + frequencies[i] / config.rope_scaling->factor * ramp;
+        frequencies[i] =
+            frequencies[i] * (1 - ramp) + frequencies[i] / config.rope_scaling->factor * ramp;
     }
     return frequencies;
 }
@@ -60,7 +61,8 @@ Tensor rotary_table(const ModelConfig& config, int64_t positions, DType dtype) {
     double magnitude = 1;
     if (config.rope_scaling) {
         const YarnScaling& yarn = *config.rope_scaling;
-        magnitude = yarn_mscale(yarn.factor, yarn.mscale) / yarn_mscale(yarn.factor, yarn.mscale_all_dim);
+        magnitude =
+            yarn_mscale(yarn.factor, yarn.mscale) / yarn_mscale(yarn.factor, yarn.mscale_all_dim);
     }
     Tensor table = Tensor::uninitialized({positions, config.qk_rope_head_dim}, dtype);
     const std::vector<double> frequencies = rotary_frequencies(config);

@@ -25,7 +25,8 @@ Layer layer_at(const Model& model, size_t i) {
     return Layer(model.config, model.config.is_moe_layer(int64_t(i)), model.weights.layers[i]);
 }
 
-/// Position i of module k takes token i + k and predicts token i + k + 1, while both exist in its sequence.
+/// Position i of module k takes token i + k and predicts token i + k + 1, while both exist in its
+/// sequence.
 void fill_mtp_ids(const TokenBatch& batch, int64_t depth, MtpSaved& saved) {
     const auto targets = batch.targets.values<int32_t>();  // the token after each position
     const auto ids = saved.ids.values<int32_t>();
@@ -36,7 +37,8 @@ void fill_mtp_ids(const TokenBatch& batch, int64_t depth, MtpSaved& saved) {
             const int64_t input = t + depth - 1;  // targets[input] is token t + depth
             const bool has_input = input < end && targets[size_t(input)] >= 0;
             const bool has_target = has_input && input + 1 < end && targets[size_t(input) + 1] >= 0;
-            // Attention is causal, so that rows past the end of a sequence, given token 0, disturb no other.
+            // Attention is causal, so that rows past the end of a sequence, given token 0, disturb
+            // no other.
             ids[size_t(t)] = has_input ? targets[size_t(input)] : 0;
             next[size_t(t)] = has_target ? targets[size_t(input) + 1] : -1;
         }
@@ -54,13 +56,14 @@ void forward_mtp(Context& context, const Model& model, const TokenBatch& batch,
     }
 }
 
-/// λ/D · main_scale (eq. 24, 25): every module's sum is divided by the number of tokens, as the report writes it.
+/// λ/D · main_scale (eq. 24, 25): every module's sum is divided by the number of tokens, as the
+/// report writes it.
 double mtp_scale(const Saved& saved, const LossOptions& options) {
     return options.mtp_weight / double(saved.mtp.size()) * options.main_scale;
 }
 
-/// Loss and backward of the MTP modules, the deepest first. Leaves in space.d_normed what they contribute to the gradient of
-/// saved.normed.
+/// Loss and backward of the MTP modules, the deepest first. Leaves in space.d_normed what they
+/// contribute to the gradient of saved.normed.
 void backward_mtp(Context& context, const Model& model, const SequenceLayout& layout,
                   const LossOptions& options, Saved& saved, BackwardSpace& space,
                   Weights& gradients, LossResult& result) {
@@ -97,7 +100,8 @@ void count_experts(Context& context, const Model& model, const TokenBatch& batch
         }
     }
     if (options.mtp_weight == 0 || !mtp_is_moe(model.config)) return;
-    for (const MtpSaved& mtp : saved.mtp) add_expert_loads(context, mtp.layer, batch, options, result);
+    for (const MtpSaved& mtp : saved.mtp)
+        add_expert_loads(context, mtp.layer, batch, options, result);
 }
 
 LossResult empty_result(const Saved& saved) {
@@ -115,12 +119,13 @@ Model load_model(const std::filesystem::path& directory, DType dtype, int64_t po
     Model model;
     model.config = read_config(directory);
     // Transformers writes the number of MTP modules but never their weights.
-    const std::string first_mtp = concat("model.layers.", model.config.num_hidden_layers, ".eh_proj.weight");
+    const std::string first_mtp =
+        concat("model.layers.", model.config.num_hidden_layers, ".eh_proj.weight");
     if (!files.contains(first_mtp)) model.config.num_nextn_predict_layers = 0;
     model.weights = load_weights(model.config, files, dtype, unknown);
-    model.cos_sin = rotary_table(model.config,
-                                 positions > 0 ? positions : model.config.max_position_embeddings,
-                                 statistics_dtype(dtype));
+    model.cos_sin =
+        rotary_table(model.config, positions > 0 ? positions : model.config.max_position_embeddings,
+                     statistics_dtype(dtype));
     return model;
 }
 

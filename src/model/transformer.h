@@ -1,4 +1,5 @@
-// The whole model: embedding, layers, final norm, head, MTP modules; forward, and backward in two parts per layer.
+// The whole model: embedding, layers, final norm, head, MTP modules; forward, and backward in two
+// parts per layer.
 #pragma once
 
 #include <span>
@@ -17,11 +18,12 @@ namespace hadal::model {
 struct Model {
     ModelConfig config;
     Weights weights;
-    Tensor cos_sin;  // [positions, qk_rope_head_dim] f32 (f64 for f64 weights), see rotary_scaling.h
+    Tensor
+        cos_sin;  // [positions, qk_rope_head_dim] f32 (f64 for f64 weights), see rotary_scaling.h
 };
 
-/// Reads config.json and maps the weights (see load_weights). `dtype` is the type to compute in: bf16 or f32. `positions`:
-/// the longest sequence; 0 takes max_position_embeddings.
+/// Reads config.json and maps the weights (see load_weights). `dtype` is the type to compute in:
+/// bf16 or f32. `positions`: the longest sequence; 0 takes max_position_embeddings.
 Model load_model(const std::filesystem::path& directory, DType dtype, int64_t positions = 0,
                  std::vector<std::string>* unknown = nullptr);
 
@@ -35,7 +37,8 @@ struct TokenBatch {
 /// From rows of seq_len + 1 ids: ids are the first seq_len of each row, targets the last seq_len.
 TokenBatch make_batch(const Tensor& rows);  // [sequences, seq_len + 1] i32
 
-/// Everything a forward pass keeps for its backward pass, owned by the caller and reused from step to step.
+/// Everything a forward pass keeps for its backward pass, owned by the caller and reused from step
+/// to step.
 struct Saved {
     std::vector<LayerSaved> layers;
     Tensor hidden;  // [tokens, hidden] after the last layer, before the final norm
@@ -45,22 +48,24 @@ struct Saved {
 };
 /// What a backward pass needs besides, one layer at a time.
 struct BackwardSpace {
-    Tensor d_hidden;     // [tokens, hidden] gradient of the residual stream
-    Tensor d_next;       // [tokens, hidden] the same one layer below
-    Tensor d_normed;     // [tokens, hidden] gradient of the final norm's output
+    Tensor d_hidden;  // [tokens, hidden] gradient of the residual stream
+    Tensor d_next;    // [tokens, hidden] the same one layer below
+    Tensor d_normed;  // [tokens, hidden] gradient of the final norm's output
     LayerBackward layer;
     MtpBackward mtp;
 };
 /// Memory for `tokens` tokens of `sequences` sequences; MTP modules only if `with_mtp`.
-Saved allocate_saved(const ModelConfig& config, int64_t tokens, DType dtype, bool with_mtp, const Allocate& allocate);
-BackwardSpace allocate_backward(const ModelConfig& config, int64_t tokens, DType dtype, bool with_mtp,
-                                const Allocate& allocate);
+Saved allocate_saved(const ModelConfig& config, int64_t tokens, DType dtype, bool with_mtp,
+                     const Allocate& allocate);
+BackwardSpace allocate_backward(const ModelConfig& config, int64_t tokens, DType dtype,
+                                bool with_mtp, const Allocate& allocate);
 
 struct LossOptions {
     double main_scale = 1;     // d total / d (one token's loss): 1 / targets of the global batch
     double mtp_weight = 0;     // λ of eq. 25; 0 leaves the MTP modules out
     double balance_alpha = 0;  // α of eq. 17
-    double balance_scale = 1;  // weight of one sequence's balance loss: 1 / sequences of the global batch
+    double balance_scale =
+        1;  // weight of one sequence's balance loss: 1 / sequences of the global batch
 };
 
 struct LossResult {
@@ -72,43 +77,50 @@ struct LossResult {
     std::vector<std::vector<int64_t>> expert_load;  // per MoE layer, MTP's last: tokens per expert
 };
 
-/// Forward through all main layers: fills saved.normed. Ids outside the vocabulary are an Error(bad_input).
+/// Forward through all main layers: fills saved.normed. Ids outside the vocabulary are an
+/// Error(bad_input).
 void forward(Context& context, const Model& model, const TokenBatch& batch, Saved& saved);
 
 /// Forward, loss and backward; gradients are added to `gradients`.
-LossResult forward_backward(Context& context, const Model& model, const TokenBatch& batch, const LossOptions& options,
-                            Saved& saved, BackwardSpace& space, Weights& gradients);
+LossResult forward_backward(Context& context, const Model& model, const TokenBatch& batch,
+                            const LossOptions& options, Saved& saved, BackwardSpace& space,
+                            Weights& gradients);
 
 /// Forward and loss only; `log_probabilities` [tokens] f32 receives log p(target) when given.
-LossResult evaluate(Context& context, const Model& model, const TokenBatch& batch, const LossOptions& options, Saved& saved,
-                    Tensor* log_probabilities = nullptr);
+LossResult evaluate(Context& context, const Model& model, const TokenBatch& batch,
+                    const LossOptions& options, Saved& saved, Tensor* log_probabilities = nullptr);
 
-/// b_i ← b_i + γ·sign(mean load − load_i) for every MoE layer (report §2.1.2); `expert_load` is of the whole global batch.
-void update_router_bias(const ModelConfig& config, Weights& weights, std::span<const std::vector<int64_t>> expert_load,
-                        double gamma);
+/// b_i ← b_i + γ·sign(mean load − load_i) for every MoE layer (report §2.1.2); `expert_load` is of
+/// the whole global batch.
+void update_router_bias(const ModelConfig& config, Weights& weights,
+                        std::span<const std::vector<int64_t>> expert_load, double gamma);
 
 /// logits = hidden·lm_headᵀ in f32.   hidden [rows, hidden], logits [rows, vocab] f32 (f64 for f64)
 void head_logits(Context& context, const Model& model, const Tensor& hidden, Tensor& logits);
 
-// ---- Cached execution, for generation: the same layers, attention in absorbed form over the latent cache.
+// ---- Cached execution, for generation: the same layers, attention in absorbed form over the
+// latent cache.
 
 /// One sequence's part of a step and its caches.
 struct CachedSequence {
-    std::vector<Tensor> layer_caches;  // per layer, MTP layers after the main ones: [capacity, kv_lora_rank + rope]
-    int64_t length = 0;                // positions in the caches before this step
-    int64_t query_count = 0;           // tokens of this step
+    std::vector<Tensor>
+        layer_caches;  // per layer, MTP layers after the main ones: [capacity, kv_lora_rank + rope]
+    int64_t length = 0;       // positions in the caches before this step
+    int64_t query_count = 0;  // tokens of this step
 };
 
-/// Runs the step's tokens (ids [tokens] i32, sequence after sequence), writes their latents into the caches at length …, and
-/// the hidden states after the final norm [tokens, hidden] to `hidden`. A row's bits depend on its own sequence only, and
-/// not on how the sequence was cut into steps.
-void forward_cached(Context& context, const Model& model, const Tensor& ids, std::span<const CachedSequence> sequences,
-                    Tensor& hidden);
+/// Runs the step's tokens (ids [tokens] i32, sequence after sequence), writes their latents into
+/// the caches at length …, and the hidden states after the final norm [tokens, hidden] to `hidden`.
+/// A row's bits depend on its own sequence only, and not on how the sequence was cut into steps.
+void forward_cached(Context& context, const Model& model, const Tensor& ids,
+                    std::span<const CachedSequence> sequences, Tensor& hidden);
 
-/// One MTP module over the step's rows: position i takes `hidden` [tokens, hidden] of token i (after the final norm) and
-/// next_ids [tokens] (token i + 1); writes [tokens, hidden] after shared_head.norm to `out`. Uses cache layer
-/// num_hidden_layers + module; `length` is that cache's.
-void forward_mtp_cached(Context& context, const Model& model, int64_t module, const Tensor& hidden, const Tensor& next_ids,
-                        std::span<const CachedSequence> sequences, Tensor& out);
+/// One MTP module over the step's rows: position i takes `hidden` [tokens, hidden] of token i
+/// (after the final norm) and next_ids [tokens] (token i + 1); writes [tokens, hidden] after
+/// shared_head.norm to `out`. Uses cache layer num_hidden_layers + module; `length` is that
+/// cache's.
+void forward_mtp_cached(Context& context, const Model& model, int64_t module, const Tensor& hidden,
+                        const Tensor& next_ids, std::span<const CachedSequence> sequences,
+                        Tensor& out);
 
 }  // namespace hadal::model

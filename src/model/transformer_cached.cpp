@@ -57,11 +57,10 @@ void forward_cached(Context& context, const Model& model, const Tensor& ids,
         saved.x = x;
         select_layer(sequences, i, step);
         Layer(model.config, is_moe, model.weights.layers[i])
-            .forward_cached(context,
-                            {.sequences = step.rows,
-                             .positions = step.positions,
-                             .cos_sin = model.cos_sin},
-                            saved, y);
+            .forward_cached(
+                context,
+                {.sequences = step.rows, .positions = step.positions, .cos_sin = model.cos_sin},
+                saved, y);
         std::swap(x, y);
     }
     Tensor r = allocate({tokens}, statistics_dtype(dtype));
@@ -74,16 +73,16 @@ void forward_mtp_cached(Context& context, const Model& model, int64_t module, co
     const int64_t tokens = next_ids.shape()[0];
     const Workspace::Scope scope(context.workspace);
     Step step = make_step(context, tokens, sequences);
-    MtpSaved saved = allocate_mtp_saved(model.config, tokens, hidden.dtype(), from_workspace(context));
+    MtpSaved saved =
+        allocate_mtp_saved(model.config, tokens, hidden.dtype(), from_workspace(context));
     saved.ids = next_ids;
     saved.normed = out;
     select_layer(sequences, size_t(model.config.num_hidden_layers + module), step);
     MtpModule(model.config, model.weights.mtp[size_t(module)], model.weights.embed_tokens)
-        .forward_cached(context,
-                        {.sequences = step.rows,
-                         .positions = step.positions,
-                         .cos_sin = model.cos_sin},
-                        hidden, saved);
+        .forward_cached(
+            context,
+            {.sequences = step.rows, .positions = step.positions, .cos_sin = model.cos_sin}, hidden,
+            saved);
 }
 
 }  // namespace hadal::model

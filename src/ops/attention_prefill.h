@@ -1,5 +1,5 @@
-// Causal MLA attention in its expanded form, for training and long prefill: per head a key [nope | rope] and a value.
-// Report §2.1.1, eq. 1–11. Never stores a [tokens, tokens] matrix.
+// Causal MLA attention in its expanded form, for training and long prefill: per head a key [nope |
+// rope] and a value. Report §2.1.1, eq. 1–11. Never stores a [tokens, tokens] matrix.
 #pragma once
 
 #include <span>
@@ -10,28 +10,31 @@
 namespace hadal::ops {
 
 struct AttentionShape {
-    int64_t heads;             // num_attention_heads
+    int64_t heads;  // num_attention_heads
     int64_t qk_nope_head_dim;
     int64_t qk_rope_head_dim;
     int64_t v_head_dim;
-    double scale;              // (nope + rope)^-1/2, times YaRN's factor squared
+    double scale;  // (nope + rope)^-1/2, times YaRN's factor squared
 };
 
 /// o[t,h] = Σ_{j ≤ t} softmax_j( scale·(q_nope·k_nope + q_pe·k_pe) ) v[j,h] within t's sequence.
 /// Sequence s covers tokens starts[s] … starts[s+1] − 1; starts ends with the number of tokens.
-/// A row's bits depend only on its own sequence up to it: keys are taken in blocks that start at multiples of a fixed
-/// size from the sequence's begin. Softmax in float32 with a running maximum; `lse` is kept for backward.
-void attention_prefill(Context& context,
-                       const Tensor& q,     // [tokens, heads·(nope + rope)] bf16|f32|f64, q_pe rotated; per head nope first
-                       const Tensor& kv,    // [tokens, heads·(nope + v)] same type; per head k_nope, then v
-                       const Tensor& k_pe,  // [tokens, rope] same type, rotated, shared by all heads; rows may be strided
-                       std::span<const int64_t> starts,
-                       const AttentionShape& shape,
-                       Tensor& o,           // [tokens, heads·v] same type
-                       Tensor& lse);        // [tokens, heads] f32 (f64 for f64): log Σ e^score
+/// A row's bits depend only on its own sequence up to it: keys are taken in blocks that start at
+/// multiples of a fixed size from the sequence's begin. Softmax in float32 with a running maximum;
+/// `lse` is kept for backward.
+void attention_prefill(
+    Context& context,
+    const Tensor&
+        q,  // [tokens, heads·(nope + rope)] bf16|f32|f64, q_pe rotated; per head nope first
+    const Tensor& kv,  // [tokens, heads·(nope + v)] same type; per head k_nope, then v
+    const Tensor&
+        k_pe,  // [tokens, rope] same type, rotated, shared by all heads; rows may be strided
+    std::span<const int64_t> starts, const AttentionShape& shape,
+    Tensor& o,     // [tokens, heads·v] same type
+    Tensor& lse);  // [tokens, heads] f32 (f64 for f64): log Σ e^score
 
-/// Gradients of all three inputs, overwritten. Each element is summed in a fixed order, whatever the thread count.
-/// d_q and d_k_pe are gradients of the rotated values.
+/// Gradients of all three inputs, overwritten. Each element is summed in a fixed order, whatever
+/// the thread count. d_q and d_k_pe are gradients of the rotated values.
 struct AttentionGradients {
     Tensor& d_q;     // [tokens, heads·(nope + rope)]
     Tensor& d_kv;    // [tokens, heads·(nope + v)]

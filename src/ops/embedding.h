@@ -6,7 +6,8 @@
 
 namespace hadal::ops {
 
-/// y[t] = table[ids[t]]. Ids outside the table are an Error(bad_input) naming the id and the vocabulary's size.
+/// y[t] = table[ids[t]]. Ids outside the table are an Error(bad_input) naming the id and the
+/// vocabulary's size.
 void embedding(Context& context,
                const Tensor& ids,    // [tokens] i32
                const Tensor& table,  // [vocab, hidden] bf16|f32|f64

@@ -1,12 +1,13 @@
-// Matrix products of a linear layer: forward, input gradient, weight gradient. The names say which operand is
-// transposed, as BLAS does: y = x·wᵀ is "nt", dx = dy·w is "nn", dw = dyᵀ·x is "tn".
+// Matrix products of a linear layer: forward, input gradient, weight gradient. The names say which
+// operand is transposed, as BLAS does: y = x·wᵀ is "nt", dx = dy·w is "nn", dw = dyᵀ·x is "tn".
 //
-// Types: bf16, f32 or f64 operands of one type. Products of bf16 values are summed in float32. The result has the
-// operands' type, or f32 for bf16 operands.
+// Types: bf16, f32 or f64 operands of one type. Products of bf16 values are summed in float32. The
+// result has the operands' type, or f32 for bf16 operands.
 //
-// Every result element is summed in one fixed order over the inner dimension that depends on nothing but the inner
-// dimension and the instruction set: not on the number of rows, the position of the row, the other products of the
-// list, or the number of threads. Decision 4 of docs/architecture.md rests on this.
+// Every result element is summed in one fixed order over the inner dimension that depends on
+// nothing but the inner dimension and the instruction set: not on the number of rows, the position
+// of the row, the other products of the list, or the number of threads. Decision 4 of
+// docs/architecture.md rests on this.
 #pragma once
 
 #include <span>
@@ -16,9 +17,10 @@
 
 namespace hadal::ops {
 
-/// One product of a list. All products of a list run in one fork/join, cut into tiles that are balanced over threads:
-/// this is how the experts of a layer (ragged, some empty) and the heads of absorbed attention are computed.
-/// Rows may be strided (Tensor::columns), columns must be adjacent.
+/// One product of a list. All products of a list run in one fork/join, cut into tiles that are
+/// balanced over threads: this is how the experts of a layer (ragged, some empty) and the heads of
+/// absorbed attention are computed. Rows may be strided (Tensor::columns), columns must be
+/// adjacent.
 struct Product {
     Tensor left;
     Tensor right;
@@ -41,7 +43,8 @@ void matmul_nn_add(Context& context, const Tensor& dy, const Tensor& w, Tensor& 
 void matmul_nn_add(Context& context, std::span<const Product> products);  // {dy, w, dx}
 
 /// dw += dyᵀ·x, the weight gradient: adds, so that micro-batches accumulate.
-/// dy [tokens, out], x [tokens, in], dw [out, in] f32 (f64 for f64 operands). With no tokens dw is left as it is.
+/// dy [tokens, out], x [tokens, in], dw [out, in] f32 (f64 for f64 operands). With no tokens dw is
+/// left as it is.
 void matmul_tn_add(Context& context, const Tensor& dy, const Tensor& x, Tensor& dw);
 void matmul_tn_add(Context& context, std::span<const Product> products);  // {dy, x, dw}
 

@@ -1,4 +1,5 @@
-// Tokens to experts and back: the order of rows by expert, gathering, combining. No token is ever dropped.
+// Tokens to experts and back: the order of rows by expert, gathering, combining. No token is ever
+// dropped.
 #pragma once
 
 #include <span>
@@ -22,7 +23,7 @@ void gather_rows(Context& context,
                  const Tensor& x,           // [tokens, hidden] bf16|f32|f64
                  const Tensor& row_source,  // [rows] i32
                  int64_t top_k,
-                 Tensor& y);                // [rows, hidden] same type
+                 Tensor& y);  // [rows, hidden] same type
 
 /// y[r] = values[row_source[r]]: routing weights into expert order; scatter is the way back.
 void gather_values(Context& context,
@@ -34,12 +35,12 @@ void scatter_values(Context& context,
                     const Tensor& row_source,  // [rows] i32
                     Tensor& values);           // [tokens, top_k] same type
 
-/// y[t] (+)= Σ_slot rows[slot_row[t, slot]], slots in order, in float32, rounded once. Forward of combine; backward of
-/// dispatch. `add` true adds to what y holds.
+/// y[t] (+)= Σ_slot rows[slot_row[t, slot]], slots in order, in float32, rounded once. Forward of
+/// combine; backward of dispatch. `add` true adds to what y holds.
 void combine_rows(Context& context,
                   const Tensor& rows,      // [tokens·top_k, hidden] bf16|f32|f64
                   const Tensor& slot_row,  // [tokens, top_k] i32
                   bool add,
-                  Tensor& y);              // [tokens, hidden] same type
+                  Tensor& y);  // [tokens, hidden] same type
 
 }  // namespace hadal::ops

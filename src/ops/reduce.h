@@ -6,7 +6,8 @@
 
 namespace hadal::ops {
 
-/// Σ x² in double. Blocks of a fixed size are summed each on its own, then block by block: thread count does not matter.
+/// Σ x² in double. Blocks of a fixed size are summed each on its own, then block by block: thread
+/// count does not matter.
 double sum_of_squares(Context& context, const Tensor& x);  // [any] bf16|f32|f64, contiguous
 
 /// Whether every element is finite; for `inspect --check` and the trainer's guard.

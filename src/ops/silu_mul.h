@@ -1,5 +1,6 @@
-// The gate of SwiGLU, with the routing weight inside it. The report's training applies a token's routing weight before
-// down_proj, so that combine is a plain sum; one definition serves training and inference.
+// The gate of SwiGLU, with the routing weight inside it. The report's training applies a token's
+// routing weight before down_proj, so that combine is a plain sum; one definition serves training
+// and inference.
 #pragma once
 
 #include "core/context.h"
@@ -15,7 +16,8 @@ void silu_mul(Context& context,
               const Tensor& weight,  // [tokens] f32 (f64 for f64), or empty
               Tensor& product);      // [tokens, intermediate] same type; may be `gate` or `up`
 
-/// Gradients of the three inputs. d_gate may be gate, d_up may be up. With an empty `weight`, d_weight is empty.
+/// Gradients of the three inputs. d_gate may be gate, d_up may be up. With an empty `weight`,
+/// d_weight is empty.
 ///     d_weight[t] = Σ_i d_product[t,i]·silu(gate[t,i])·up[t,i]
 void silu_mul_backward(Context& context,
                        const Tensor& d_product,  // [tokens, intermediate]

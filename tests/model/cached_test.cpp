@@ -1,0 +1,148 @@
+// Generation over the latent cache: the golden's tokens, and bits that depend on nothing but the
+// sequence itself.
+#include <cstring>
+
+#include "core/random.h"
+#include "model/support.h"
+#include "ops/cross_entropy.h"
+
+using namespace hadal;
+using namespace hadal::model;
+
+namespace {
+
+CachedSequence new_sequence(const ModelConfig& config, int64_t capacity, DType dtype) {
+    CachedSequence sequence;
+    for (int64_t i = 0; i < config.num_hidden_layers + config.num_nextn_predict_layers; ++i) {
+        sequence.layer_caches.push_back(Tensor::zeros({capacity, config.latent_dim()}, dtype));
+    }
+    return sequence;
+}
+
+Tensor ids_tensor(const std::vector<int32_t>& ids) {
+    Tensor tensor = Tensor::zeros({int64_t(ids.size())}, DType::i32);
+    std::copy(ids.begin(), ids.end(), tensor.values<int32_t>().begin());
+    return tensor;
+}
+
+std::vector<int32_t> some_ids(int64_t count, int64_t vocab, uint64_t seed) {
+    RandomSequence random(seed);
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < count; ++i) ids.push_back(int32_t(random.below(uint64_t(vocab))));
+    return ids;
+}
+
+/// Hidden states [count, hidden] of one sequence fed in chunks of the given sizes.
+Tensor run_in_chunks(Context& context, const Model& model, const std::vector<int32_t>& ids,
+                     const std::vector<int64_t>& chunks) {
+    const DType dtype = model.weights.embed_tokens.dtype();
+    Tensor all = Tensor::zeros({int64_t(ids.size()), model.config.hidden_size}, dtype);
+    CachedSequence sequence = new_sequence(model.config, int64_t(ids.size()), dtype);
+    for (const int64_t count : chunks) {
+        sequence.query_count = count;
+        const std::vector<int32_t> step(ids.begin() + sequence.length,
+                                        ids.begin() + sequence.length + count);
+        Tensor hidden = all.rows(sequence.length, count);
+        forward_cached(context, model, ids_tensor(step), {&sequence, 1}, hidden);
+        sequence.length += count;
+    }
+    return all;
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+    return a.bytes() == b.bytes() && std::memcmp(a.data(), b.data(), size_t(a.bytes())) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("cached: greedy generation gives the golden's tokens and logits") {
+    test::Machine machine;
+    const auto golden =
+        checkpoint::Safetensors::open(test::golden_path("decode") / "golden.safetensors");
+    const Model model = load_model(test::golden_path("base"), DType::f32);
+    const Tensor tokens = golden.load("tokens");
+    const Tensor expected = golden.load("logits");  // [2, 24, vocab]
+    const int64_t prompt = golden.load("prompt").shape()[1];
+    const int64_t steps = expected.shape()[1], vocab = expected.shape()[2];
+    for (int64_t s = 0; s < 2; ++s) {
+        std::vector<int32_t> ids;
+        for (int64_t i = 0; i < prompt; ++i)
+            ids.push_back(int32_t(tokens.row<int64_t>(s)[size_t(i)]));
+        CachedSequence sequence = new_sequence(model.config, prompt + steps, DType::f32);
+        for (int64_t step = 0; step < steps; ++step) {
+            CAPTURE(s);
+            CAPTURE(step);
+            sequence.query_count = int64_t(ids.size());
+            Tensor hidden =
+                Tensor::zeros({int64_t(ids.size()), model.config.hidden_size}, DType::f32);
+            forward_cached(machine.context, model, ids_tensor(ids), {&sequence, 1}, hidden);
+            sequence.length += sequence.query_count;
+            Tensor logits = Tensor::zeros({1, vocab}, DType::f32),
+                   next = Tensor::zeros({1}, DType::i32);
+            head_logits(machine.context, model, hidden.rows(hidden.shape()[0] - 1, 1), logits);
+            const std::span<const float> row(expected.data_as<float>() + (s * steps + step) * vocab,
+                                             size_t(vocab));
+            CHECK(test::excess(logits.values<float>(), row, 1e-5) < 5e-5);
+            ops::argmax(machine.context, logits, next);
+            REQUIRE(next.values<int32_t>()[0] == tokens.row<int64_t>(s)[size_t(prompt + step)]);
+            ids = {next.values<int32_t>()[0]};
+        }
+    }
+}
+
+TEST_CASE(
+    "cached: a prompt cut into any chunks gives the same bits, for every type and instruction "
+    "set") {
+    for (const DType dtype : {DType::bf16, DType::f32}) {
+        for (const Isa isa : available_isas()) {
+            CAPTURE(int(isa));
+            test::Machine machine(2, isa);
+            const Model model = load_model(test::golden_path("base"), dtype);
+            const auto ids = some_ids(40, model.config.vocab_size, 3);
+            const Tensor whole = run_in_chunks(machine.context, model, ids, {40});
+            CHECK(same_bits(whole, run_in_chunks(machine.context, model, ids, {1, 1, 5, 16, 17})));
+            CHECK(same_bits(
+                whole, run_in_chunks(machine.context, model, ids, std::vector<int64_t>(40, 1))));
+            test::Machine other(4, isa);
+            CHECK(same_bits(whole, run_in_chunks(other.context, model, ids, {13, 27})));
+        }
+    }
+}
+
+TEST_CASE("cached: a sequence's bits do not depend on what else is in the step") {
+    test::Machine machine(3);
+    const Model model = load_model(test::golden_path("base"), DType::bf16);
+    const auto first = some_ids(19, model.config.vocab_size, 1);
+    const auto second = some_ids(7, model.config.vocab_size, 2);
+    const Tensor alone = run_in_chunks(machine.context, model, first, {19});
+    std::vector<CachedSequence> sequences = {new_sequence(model.config, 7, DType::bf16),
+                                             new_sequence(model.config, 19, DType::bf16)};
+    sequences[0].query_count = 7;
+    sequences[1].query_count = 19;
+    std::vector<int32_t> both = second;
+    both.insert(both.end(), first.begin(), first.end());
+    Tensor hidden = Tensor::zeros({26, model.config.hidden_size}, DType::bf16);
+    forward_cached(machine.context, model, ids_tensor(both), sequences, hidden);
+    CHECK(same_bits(hidden.rows(7, 19), alone));
+}
+
+TEST_CASE("cached: an MTP module over the cache equals the one over whole sequences") {
+    test::Machine machine;
+    const Model model = load_model(test::golden_path("mtp"), DType::f32);
+    const auto golden =
+        checkpoint::Safetensors::open(test::golden_path("mtp") / "golden.safetensors");
+    const TokenBatch batch = test::golden_batch(golden.load("input_ids"));
+    Saved saved = allocate_saved(model.config, batch.ids.count(), DType::f32, true, test::owned());
+    evaluate(machine.context, model, batch, {.mtp_weight = 1}, saved);
+    const int64_t count = batch.starts[1] - 1;  // the first sequence's positions with a next token
+    CachedSequence sequence = new_sequence(model.config, count, DType::f32);
+    for (const int64_t chunk : {int64_t(5), int64_t(1), count - 6}) {
+        sequence.query_count = chunk;
+        Tensor out = Tensor::zeros({chunk, model.config.hidden_size}, DType::f32);
+        forward_mtp_cached(machine.context, model, 0, saved.normed.rows(sequence.length, chunk),
+                           saved.mtp[0].ids.rows(sequence.length, chunk), {&sequence, 1}, out);
+        const Tensor expected = saved.mtp[0].normed.rows(sequence.length, chunk);
+        CHECK(test::excess(out.values<float>(), expected.values<float>(), 1e-5) < 5e-5);
+        sequence.length += chunk;
+    }
+}
