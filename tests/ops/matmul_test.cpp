@@ -1,8 +1,12 @@
 #include "ops/matmul.h"
 
 #include <doctest/doctest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <array>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "core/random.h"
@@ -141,6 +145,212 @@ TEST_CASE("matmul: every form, type and instruction set gives the float64 sum, t
             }
         }
     }
+}
+
+namespace {
+
+bool same_rows(const Tensor& a, const Tensor& b) {
+    const auto [rows, columns] = a.shape<2>();
+    for (int64_t i = 0; i < rows; ++i) {
+        const auto row = [&](const Tensor& x) {
+            return x.data() + i * x.row_stride() * size_of(x.dtype());
+        };
+        if (std::memcmp(row(a), row(b), size_t(columns * size_of(a.dtype()))) != 0) return false;
+    }
+    return true;
+}
+
+/// The operand's rows begin … of the result: columns of a transposed left operand.
+Tensor left_rows(const Tensor& left, Form form, int64_t begin, int64_t count) {
+    return form == Form::tn ? left.columns(begin, count) : left.rows(begin, count);
+}
+
+constexpr Types kFastTypes[] = {
+    {DType::bf16, DType::bf16}, {DType::bf16, DType::f32}, {DType::f32, DType::f32}};
+
+}  // namespace
+
+TEST_CASE("matmul: a row's bits depend neither on the other rows nor on its position") {
+    constexpr int64_t kRows = 67, kColumns = 293, kInner = 2111;  // tails everywhere, k is cut
+    ThreadPool threads(2);
+    Workspace workspace;
+    for (const Isa isa : available_isas()) {
+        Context context{threads, workspace, isa};
+        for (const Types types : kFastTypes) {
+            for (const Form form : kForms) {
+                if (form == Form::tn && types.out == DType::bf16) continue;
+                auto whole = random_product(form, types, kRows, kColumns, kInner, 1, 7);
+                const Tensor before = whole.result.clone();
+                multiply(context, form, false, {&whole, 1});
+                for (const auto& [begin, count] : {std::array<int64_t, 2>{0, 1},
+                                                   {66, 1},
+                                                   {13, 2},
+                                                   {5, 7},
+                                                   {20, 16},
+                                                   {31, 17},
+                                                   {2, 32},
+                                                   {34, 33},
+                                                   {0, 48}}) {
+                    CAPTURE(name(isa));
+                    CAPTURE(name(types.in));
+                    CAPTURE(name(types.out));
+                    CAPTURE(int(form));
+                    CAPTURE(begin);
+                    CAPTURE(count);
+                    const ops::Product part{left_rows(whole.left, form, begin, count), whole.right,
+                                            before.rows(begin, count).clone()};
+                    multiply(context, form, false, {&part, 1});
+                    CHECK(same_rows(part.result, whole.result.rows(begin, count)));
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("matmul: a column's bits depend neither on the other columns nor on its position") {
+    constexpr int64_t kRows = 5, kColumns = 523, kInner = 777;
+    ThreadPool threads(1);
+    Workspace workspace;
+    for (const Isa isa : available_isas()) {
+        Context context{threads, workspace, isa};
+        for (const Types types : kFastTypes) {
+            for (const int64_t rows : {int64_t(1), kRows, 40 * kRows}) {
+                const auto whole = random_product(Form::nt, types, rows, kColumns, kInner, 0, 11);
+                multiply(context, Form::nt, false, {&whole, 1});
+                for (const auto& [begin, count] :
+                     {std::array<int64_t, 2>{0, 1}, {522, 1}, {65, 2}, {100, 31}, {255, 100}}) {
+                    CAPTURE(name(isa));
+                    CAPTURE(name(types.in));
+                    CAPTURE(rows);
+                    CAPTURE(begin);
+                    const ops::Product part{whole.left, whole.right.rows(begin, count),
+                                            Tensor::zeros({rows, count}, types.out)};
+                    multiply(context, Form::nt, false, {&part, 1});
+                    CHECK(same_rows(part.result, whole.result.columns(begin, count)));
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("matmul: a ragged list gives the bits of its products alone, for any thread count") {
+    constexpr int64_t kTokens[] = {3, 0, 129, 1, 64, 0, 37, 300};
+    Workspace workspace;
+    for (const Isa isa : available_isas()) {
+        for (const Types types : kFastTypes) {
+            for (const Form form : kForms) {
+                if (form == Form::tn && types.out == DType::bf16) continue;
+                std::vector<ops::Product> alone;
+                uint64_t seed = 100;
+                ThreadPool one(1);
+                Context context{one, workspace, isa};
+                for (const int64_t tokens : kTokens) {
+                    const bool tn = form == Form::tn;
+                    alone.push_back(random_product(form, types, tn ? 70 : tokens, 133,
+                                                   tn ? tokens : 70, 0, seed += 3));
+                }
+                std::vector<ops::Product> lists[3];
+                for (auto& list : lists) {
+                    for (const ops::Product& product : alone) {
+                        list.push_back({product.left, product.right, product.result.clone()});
+                    }
+                }
+                for (const ops::Product& product : alone) {
+                    multiply(context, form, false, {&product, 1});
+                }
+                for (const int i : {0, 1, 2}) {
+                    CAPTURE(name(isa));
+                    CAPTURE(name(types.in));
+                    CAPTURE(int(form));
+                    ThreadPool threads(1 << i);
+                    Context many{threads, workspace, isa};
+                    multiply(many, form, false, lists[i]);
+                    for (size_t e = 0; e < alone.size(); ++e) {
+                        CAPTURE(e);
+                        CHECK(same_rows(lists[i][e].result, alone[e].result));
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("matmul: nothing behind a row's end is read, a mapped file may end there") {
+    const int64_t page = sysconf(_SC_PAGESIZE);
+    // Three pages, the last one unreadable: operands end with the second.
+    auto* memory = static_cast<std::byte*>(mmap(nullptr, size_t(3 * page), PROT_READ | PROT_WRITE,
+                                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    REQUIRE(memory != MAP_FAILED);
+    REQUIRE(mprotect(memory + 2 * page, size_t(page), PROT_NONE) == 0);
+    ThreadPool threads(1);
+    Workspace workspace;
+    for (const Isa isa : available_isas()) {
+        Context context{threads, workspace, isa};
+        for (const Types types : kFastTypes) {
+            for (const Form form : kForms) {
+                if (form == Form::tn && types.out == DType::bf16) continue;
+                for (const auto& [m, n, k] :
+                     {std::array<int64_t, 3>{1, 17, 37}, {3, 9, 50}, {33, 31, 21}, {8, 40, 31}}) {
+                    CAPTURE(name(isa));
+                    CAPTURE(name(types.in));
+                    CAPTURE(int(form));
+                    CAPTURE(m);
+                    const auto product = random_product(form, types, m, n, k, 0, 5);
+                    multiply(context, form, false, {&product, 1});
+                    for (const bool left : {true, false}) {
+                        auto at_end = random_product(form, types, m, n, k, 0, 5);
+                        Tensor& operand = left ? at_end.left : at_end.right;
+                        const Tensor edge = Tensor::over(memory + 2 * page - operand.bytes(),
+                                                         operand.shape(), types.in, nullptr);
+                        Tensor writable = edge;
+                        writable.copy_from(operand);
+                        operand = edge;
+                        multiply(context, form, false, {&at_end, 1});
+                        CHECK(same_rows(at_end.result, product.result));
+                    }
+                }
+            }
+        }
+    }
+    munmap(memory, size_t(3 * page));
+}
+
+TEST_CASE("matmul: the accumulating forms add once, and no tokens leave a gradient as it is") {
+    ThreadPool threads(1);
+    Workspace workspace;
+    for (const Isa isa : available_isas()) {
+        CAPTURE(name(isa));
+        Context context{threads, workspace, isa};
+        auto product = random_product(Form::tn, {DType::bf16, DType::f32}, 19, 23, 0, 0, 1);
+        const Tensor before = product.result.clone();
+        ops::matmul_tn_add(context, product.left, product.right, product.result);
+        CHECK(same_rows(product.result, before));
+        // 1 + 2⁻⁸ lies between two bf16 and would round back to 1 each time: twice it is a whole
+        // unit.
+        Tensor x = Tensor::zeros({1, 2}, DType::bf16), w = Tensor::zeros({1, 2}, DType::bf16);
+        Tensor y = Tensor::zeros({1, 1}, DType::bf16);
+        set_at(y, 0, 0, 1);
+        for (const int64_t k : {0, 1}) {
+            set_at(x, 0, k, 1);
+            set_at(w, 0, k, 0x1p-8);
+        }
+        ops::matmul_nt_add(context, x, w, y);
+        CHECK(value_at(y, 0, 0) == 1 + 0x1p-7);
+    }
+}
+
+TEST_CASE("matmul: operands that do not fit are refused with their shapes") {
+    ThreadPool threads(1);
+    Workspace workspace;
+    Context context{threads, workspace};
+    const Tensor x = Tensor::zeros({2, 3}, DType::f32), w = Tensor::zeros({5, 4}, DType::f32);
+    Tensor y = Tensor::zeros({2, 5}, DType::f32);
+    CHECK_THROWS_AS(ops::matmul_nt(context, x, w, y), Error);
+    const Tensor fits = Tensor::zeros({5, 3}, DType::f32);
+    Tensor narrow = Tensor::zeros({2, 5}, DType::bf16);
+    CHECK_THROWS_AS(ops::matmul_nt(context, x, fits, narrow), Error);
+    const Tensor cube = Tensor::zeros({5, 3, 1}, DType::f32);
+    CHECK_THROWS_AS(ops::matmul_nt(context, x, cube, y), Error);
 }
 
 }  // namespace hadal
