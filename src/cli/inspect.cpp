@@ -1,0 +1,111 @@
+// `hadal inspect`: what a model weighs. Reads config.json and headers, and weights only with
+// --check.
+#include <map>
+
+#include "cli/arguments.h"
+#include "cli/machine.h"
+#include "cli/model_argument.h"
+#include "cli/report.h"
+#include "ops/reduce.h"
+
+namespace hadal::cli {
+
+namespace {
+
+void add_counts(const model::ModelConfig& config, Report& report) {
+    const model::ParameterCount count = model::count_parameters(config);
+    report.add("parameters", count.total);
+    report.add("active_parameters", count.active);
+    report.add("mtp_parameters", count.mtp);
+    report.add("checkpoint_parameters", count.checkpoint);
+    report.add("embedding", count.embedding);
+    report.add("head", count.head);
+    report.add("attention", count.attention);
+    report.add("dense_feed_forward", count.dense_ffn);
+    report.add("shared_experts", count.shared_experts);
+    report.add("routed_experts", count.routed_experts);
+    report.add("router", count.router);
+    report.add("norms", count.norms);
+    report.add("kv_bytes_per_token", model::kv_bytes_per_token(config));
+}
+
+/// Names and shapes of the directory against the configuration; no weight is read.
+void check_tensors(const model::ModelConfig& config, const checkpoint::HuggingFace& files) {
+    model::Weights none;
+    for (const model::Parameter& parameter : model::parameters(config, none)) {
+        if (parameter.in_mtp) continue;  // Transformers drops these when it saves
+        const checkpoint::TensorInfo* info = files.find(parameter.name);
+        if (info == nullptr) {
+            throw Error(
+                Error::Kind::corrupt_file,
+                concat("tensor '", parameter.name, "' is missing: ", files.directory().string(),
+                       " (the checkpoint does not match its config.json)"));
+        }
+        if (info->shape != parameter.shape) {
+            throw Error(Error::Kind::corrupt_file,
+                        concat("tensor '", parameter.name, "' is ", info->shape.text(),
+                               ", config.json asks for ", parameter.shape.text(), ": ",
+                               files.path_of(*info).string()));
+        }
+    }
+}
+
+void check_values(Context& context, const checkpoint::HuggingFace& files) {
+    for (const checkpoint::TensorInfo& info : files.tensors()) {
+        Tensor tensor = files.load(info.name);
+        if (tensor.dtype() == DType::f8_e4m3) tensor = files.load(info.name, DType::f32);
+        if (!ops::all_finite(context, tensor)) {
+            throw Error(Error::Kind::corrupt_file,
+                        concat("tensor '", info.name,
+                               "' holds NaN or infinity: ", files.path_of(info).string(),
+                               " (fetch this file again, or go back to an earlier snapshot)"));
+        }
+    }
+}
+
+void run_inspect(const Arguments& arguments, Report& report) {
+    const model::ModelConfig config = config_argument(arguments, "MODEL");
+    add_counts(config, report);
+    if (arguments.has("--preset")) {
+        report.add("tensors", model::count_parameters(config).tensors);
+        return;
+    }
+    const auto files = checkpoint::HuggingFace::open(arguments.path("MODEL"));
+    check_tensors(config, files);
+    report.add("tensors", files.tensors().size());
+    report.add("files", files.num_files());
+    report.add("bytes", files.tensor_bytes());
+    std::map<DType, std::pair<int64_t, int64_t>> by_type;  // tensors, bytes
+    for (const checkpoint::TensorInfo& info : files.tensors()) {
+        ++by_type[info.dtype].first;
+        by_type[info.dtype].second += info.bytes();
+    }
+    for (const auto& [dtype, sums] : by_type) {
+        report.add_row("dtypes", Record()
+                                     .add("dtype", name(dtype))
+                                     .add("tensors", sums.first)
+                                     .add("bytes", sums.second));
+    }
+    if (!arguments.flag("--check")) return;
+    Machine machine(arguments.globals());
+    check_values(machine.context(), files);
+    report.add("finite", true);
+}
+
+}  // namespace
+
+extern const Command kInspect = {
+    .name = "inspect",
+    .group = Group::model,
+    .summary = "Parameters, bytes and tensors of a model",
+    .example = "hadal inspect --preset v3-671b",
+    .options =
+        {
+            {.name = "MODEL", .help = "a model directory"},
+            {.name = "--preset", .value = "NAME", .help = "a known shape instead of a directory"},
+            {.name = "--check", .help = "read every weight and look for NaN and infinity"},
+        },
+    .run = run_inspect,
+};
+
+}  // namespace hadal::cli

@@ -1,0 +1,37 @@
+#include "cli/model_argument.h"
+
+#include <cstdio>
+
+#include "core/file_map.h"
+
+namespace hadal::cli {
+
+model::ModelConfig config_argument(const Arguments& arguments, std::string_view file_option) {
+    const bool preset = arguments.has("--preset"), file = arguments.has(file_option);
+    if (preset == file) {
+        throw Error(Error::Kind::usage,
+                    concat("give either --preset or ", file_option, preset ? ", not both" : ""));
+    }
+    if (preset) return model::preset(arguments.text("--preset"));
+    const std::filesystem::path path = arguments.path(file_option);
+    if (std::filesystem::is_directory(path)) return model::read_config(path);
+    return model::parse_config(read_file(path), path.string());
+}
+
+model::Model model_argument(const Arguments& arguments, int64_t positions) {
+    const std::filesystem::path directory = arguments.path("MODEL");
+    const model::ModelConfig config = model::read_config(directory);
+    const DType stored = config.dtype == DType::f32 ? DType::f32 : DType::bf16;
+    std::vector<std::string> unknown;
+    model::Model model = model::load_model(directory, arguments.globals().dtype.value_or(stored),
+                                           positions, &unknown);
+    if (!unknown.empty()) {
+        std::fprintf(stderr,
+                     "warning: %zu tensors that config.json does not know are ignored, the first "
+                     "is '%s': %s\n",
+                     unknown.size(), unknown.front().c_str(), directory.c_str());
+    }
+    return model;
+}
+
+}  // namespace hadal::cli

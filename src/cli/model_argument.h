@@ -1,0 +1,19 @@
+// A model's configuration as several verbs accept it: a preset, a config.json, or a model
+// directory.
+#pragma once
+
+#include "cli/arguments.h"
+#include "model/transformer.h"
+
+namespace hadal::cli {
+
+/// From --preset NAME, or else the file or model directory given as `file_option`. Error(usage)
+/// unless exactly one is given.
+model::ModelConfig config_argument(const Arguments& arguments, std::string_view file_option);
+
+/// The model named MODEL in the type that --dtype asks for (default bf16, or f32 where the file
+/// holds f32). `positions` as model::load_model. Warns on standard error of tensors that the
+/// configuration does not know.
+model::Model model_argument(const Arguments& arguments, int64_t positions = 0);
+
+}  // namespace hadal::cli
