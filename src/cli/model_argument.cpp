@@ -6,6 +6,16 @@
 
 namespace hadal::cli {
 
+namespace {
+
+void require_path(const std::filesystem::path& path) {
+    if (std::filesystem::exists(path)) return;
+    throw Error(Error::Kind::usage,
+                concat("no such model: ", path.string(), " (give a model directory)"));
+}
+
+}  // namespace
+
 model::ModelConfig config_argument(const Arguments& arguments, std::string_view file_option) {
     const bool preset = arguments.has("--preset"), file = arguments.has(file_option);
     if (preset == file) {
@@ -14,12 +24,14 @@ model::ModelConfig config_argument(const Arguments& arguments, std::string_view 
     }
     if (preset) return model::preset(arguments.text("--preset"));
     const std::filesystem::path path = arguments.path(file_option);
+    require_path(path);
     if (std::filesystem::is_directory(path)) return model::read_config(path);
     return model::parse_config(read_file(path), path.string());
 }
 
 model::Model model_argument(const Arguments& arguments, int64_t positions) {
     const std::filesystem::path directory = arguments.path("MODEL");
+    require_path(directory);
     const model::ModelConfig config = model::read_config(directory);
     const DType stored = config.dtype == DType::f32 ? DType::f32 : DType::bf16;
     std::vector<std::string> unknown;

@@ -15,11 +15,11 @@ namespace hadal::infer {
 
 struct GenerateOptions {
     int64_t max_new_tokens = 128;
-    SamplingOptions sampling;
+    SamplingOptions sampling = {};
     int64_t draft_tokens = 0;  // per step, by the first MTP module; 0: no speculation
-    std::vector<int32_t> stop_ids;
+    std::vector<int32_t> stop_ids = {};
     /// Called with every new token; false stops. A stop id is not passed on.
-    std::function<bool(int32_t)> on_token;
+    std::function<bool(int32_t)> on_token = {};
 };
 
 enum class FinishReason { stop, length };

@@ -12,7 +12,7 @@ namespace hadal::model {
 struct SaveOptions {
     bool force = false;  // replace an existing model directory
     /// Further files by name: tokenizer.json, generation_config.json, …
-    std::map<std::string, std::string> files;
+    std::map<std::string, std::string> files = {};
 };
 
 /// Writes config.json (dtype that of the weights, no quantisation), the weights in one or more

@@ -1,0 +1,74 @@
+#include "infer/sampler.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <map>
+
+#include "core/error.h"
+
+using namespace hadal;
+using infer::Sampler;
+using infer::SamplingOptions;
+
+namespace {
+
+const std::vector<float> kLogits = {std::log(0.1f), std::log(0.4f), std::log(0.2f), std::log(0.3f)};
+
+std::map<int32_t, double> shares(const SamplingOptions& options) {
+    Sampler sampler(options);
+    std::map<int32_t, double> counts;
+    constexpr int kDraws = 20000;
+    for (int i = 0; i < kDraws; ++i) counts[sampler.sample(kLogits, i)] += 1.0 / kDraws;
+    return counts;
+}
+
+// Five standard deviations of a share of 20 000 draws: below 5·√(0.25/20000).
+constexpr double kTolerance = 0.018;
+
+}  // namespace
+
+TEST_CASE("sampler: temperature 0 takes the most probable token, the lowest id on a tie") {
+    Sampler sampler({});
+    CHECK(sampler.sample(kLogits, 3) == 1);
+    CHECK(sampler.sample(std::vector<float>{2, 5, 5}, 0) == 1);
+}
+
+TEST_CASE("sampler: draws follow the softmax at temperature 1 and its square at 0.5") {
+    auto counts = shares({.temperature = 1, .seed = 1});
+    CHECK(std::fabs(counts[0] - 0.1) < kTolerance);
+    CHECK(std::fabs(counts[1] - 0.4) < kTolerance);
+    CHECK(std::fabs(counts[3] - 0.3) < kTolerance);
+    counts = shares({.temperature = 0.5, .seed = 2});
+    CHECK(std::fabs(counts[1] - 0.16 / 0.30) < kTolerance);
+}
+
+TEST_CASE("sampler: top-k, top-p and min-p keep the tokens they should") {
+    CHECK(shares({.temperature = 1, .top_k = 2}).size() == 2);
+    CHECK(shares({.temperature = 1, .top_k = 1}).count(1) == 1);
+    CHECK(shares({.temperature = 1, .top_p = 0.6}).size() == 2);  // 0.4 + 0.3 reach it
+    CHECK(shares({.temperature = 1, .top_p = 0.75}).size() == 3);
+    CHECK(shares({.temperature = 1, .min_p = 0.6}).size() == 2);  // at least 0.24
+    const auto counts = shares({.temperature = 1, .top_k = 2, .seed = 3});
+    CHECK(std::fabs(counts.at(1) - 0.4 / 0.7) < kTolerance);
+}
+
+TEST_CASE("sampler: a choice depends on seed and position alone") {
+    Sampler a({.temperature = 1, .seed = 9}), b({.temperature = 1, .seed = 9}),
+        c({.temperature = 1, .seed = 10});
+    int different = 0;
+    for (int i = 99; i >= 0; --i) b.sample(kLogits, i);
+    for (int i = 0; i < 100; ++i) {
+        const int32_t choice = a.sample(kLogits, i);
+        CHECK(choice == b.sample(kLogits, i));
+        different += choice != c.sample(kLogits, i);
+    }
+    CHECK(different > 20);
+}
+
+TEST_CASE("sampler: options out of range are named") {
+    CHECK_THROWS_WITH_AS(Sampler({.temperature = -1}), doctest::Contains("--temperature"), Error);
+    CHECK_THROWS_WITH_AS(Sampler({.top_k = -1}), doctest::Contains("--top-k"), Error);
+    CHECK_THROWS_WITH_AS(Sampler({.top_p = 0}), doctest::Contains("--top-p"), Error);
+    CHECK_THROWS_WITH_AS(Sampler({.min_p = 2}), doctest::Contains("--min-p"), Error);
+}
