@@ -65,10 +65,10 @@ void run(Context& context, const AdamwOptions& options, State& state) {
                                       .parameter = state.parameter.data_as<P>(),
                                       .factors = factors<S>(options)};
     cpu::with_isa(context.isa, [&]<Isa isa>() {
-        context.threads.parallel_ranges(
-            state.master.count(), rows_per_task(1), [&](int64_t begin, int64_t end, int) {
-                cpu::adamw_range<isa, S, P>(range, begin, end);
-            });
+        context.threads.parallel_ranges(state.master.count(), rows_per_task(1),
+                                        [&](int64_t begin, int64_t end, int) {
+                                            cpu::adamw_range<isa, S, P>(range, begin, end);
+                                        });
     });
 }
 

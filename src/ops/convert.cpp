@@ -13,8 +13,8 @@ namespace hadal::ops {
 
 namespace {
 
-/// x in float32, rounded to odd: a later rounding to fewer bits gives what one rounding of x would have (Boldo and
-/// Melquiond 2008).
+/// x in float32, rounded to odd: a later rounding to fewer bits gives what one rounding of x would
+/// have (Boldo and Melquiond 2008).
 float round_to_odd(double x) {
     const auto nearest = float(x);
     if (double(nearest) == x || std::isnan(x)) return nearest;

@@ -61,8 +61,8 @@ void cross_entropy_row(const L* logits, int64_t target, double scale, L& loss, T
 }
 
 template <class L>
-void cross_entropy_rows(Context& context, const Tensor& logits, const Tensor& targets,
-                        double scale, Tensor& loss, Tensor& d_logits) {
+void cross_entropy_rows(Context& context, const Tensor& logits, const Tensor& targets, double scale,
+                        Tensor& loss, Tensor& d_logits) {
     const auto [tokens, vocab] = logits.shape<2>();
     const int64_t grain = rows_per_task(vocab);
     cpu::with_isa(context.isa, [&]<Isa isa>() {

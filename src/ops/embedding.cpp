@@ -36,8 +36,9 @@ void embedding(Context& context, const Tensor& ids, const Tensor& table, Tensor&
     });
 }
 
-// Each task owns some columns and walks all tokens: no two tasks write one element, the order of the sum is the tokens'
-// own, and a token that makes up half the batch (padding) leaves no thread idle.
+// Each task owns some columns and walks all tokens: no two tasks write one element, the order of
+// the sum is the tokens' own, and a token that makes up half the batch (padding) leaves no thread
+// idle.
 void embedding_backward(Context& context, const Tensor& ids, const Tensor& dy, Tensor& d_table) {
     constexpr int64_t kColumns = 256;  // long runs for the prefetcher, enough tasks for the threads
     const auto [tokens, hidden] = dy.shape<2>();
@@ -47,13 +48,12 @@ void embedding_backward(Context& context, const Tensor& ids, const Tensor& dy, T
     const int64_t blocks = (hidden + kColumns - 1) / kColumns;
     for_rows(context, "embedding", dy.dtype(), {blocks, tokens * kColumns},
              [&]<Isa isa, class T>(int64_t begin, int64_t end) {
-                 const cpu::EmbeddingGradient<T> a{
-                     .ids = ids.data_as<int32_t>(),
-                     .tokens = dy.shape()[0],
-                     .dy = dy.data_as<T>(),
-                     .dy_stride = dy.row_stride(),
-                     .d_table = d_table.data_as<cpu::Statistic<T>>(),
-                     .d_table_stride = d_table.row_stride()};
+                 const cpu::EmbeddingGradient<T> a{.ids = ids.data_as<int32_t>(),
+                                                   .tokens = dy.shape()[0],
+                                                   .dy = dy.data_as<T>(),
+                                                   .dy_stride = dy.row_stride(),
+                                                   .d_table = d_table.data_as<cpu::Statistic<T>>(),
+                                                   .d_table_stride = d_table.row_stride()};
                  cpu::embedding_backward_columns<isa, T>(a, begin * kColumns,
                                                          std::min(dy.shape()[1], end * kColumns));
              });

@@ -1,4 +1,5 @@
-// A token's choice costs one walk over its experts: a candidate is compared with the worst one kept, and few pass.
+// A token's choice costs one walk over its experts: a candidate is compared with the worst one
+// kept, and few pass.
 #include "ops/gate_topk.h"
 
 #include <array>
@@ -15,7 +16,8 @@ namespace {
 constexpr int64_t kMaximumTopK = 64;
 constexpr int64_t kMaximumGroups = 256;
 
-/// The `capacity` largest of the values offered, largest first; of equals the one offered first. NaN counts as lowest.
+/// The `capacity` largest of the values offered, largest first; of equals the one offered first.
+/// NaN counts as lowest.
 template <class L>
 class Largest {
   public:
@@ -69,8 +71,8 @@ L group_score(const Gate& gate, const L* choices) {
         second = std::max(second, std::min(first, value));
         first = std::max(first, value);
     }
-    const bool one = gate.options.group_score == GateOptions::GroupScore::maximum ||
-                     gate.group_size() == 1;
+    const bool one =
+        gate.options.group_score == GateOptions::GroupScore::maximum || gate.group_size() == 1;
     return one ? first : first + second;
 }
 
@@ -134,12 +136,12 @@ void require_scores(const Tensor& scores, DType dtype, const Shape& shape) {
 
 template <class L>
 struct GateRows {
-    const L* logits;     // [tokens, experts]
-    const float* bias;   // [experts] or null
-    L* scores;           // [tokens, experts]
-    L* choices;          // [threads, experts] scratch
-    int32_t* ids;        // [tokens, top_k]
-    L* weights;          // [tokens, top_k]
+    const L* logits;    // [tokens, experts]
+    const float* bias;  // [experts] or null
+    L* scores;          // [tokens, experts]
+    L* choices;         // [threads, experts] scratch
+    int32_t* ids;       // [tokens, top_k]
+    L* weights;         // [tokens, top_k]
 };
 
 template <Isa isa, class L>
@@ -167,10 +169,11 @@ void gate_rows(Context& context, const Gate& gate, GateRows<L> rows, int64_t tok
     const Workspace::Scope scope(context.workspace);
     rows.choices = context.workspace.take<L>(context.threads.size() * gate.experts).data();
     cpu::with_isa(context.isa, [&]<Isa isa>() {
-        context.threads.parallel_ranges(
-            tokens, rows_per_task(8 * gate.experts), [&](int64_t begin, int64_t end, int thread) {
-                for (int64_t t = begin; t < end; ++t) gate_row<isa, L>(gate, rows, t, thread);
-            });
+        context.threads.parallel_ranges(tokens, rows_per_task(8 * gate.experts),
+                                        [&](int64_t begin, int64_t end, int thread) {
+                                            for (int64_t t = begin; t < end; ++t)
+                                                gate_row<isa, L>(gate, rows, t, thread);
+                                        });
     });
 }
 

@@ -1,5 +1,6 @@
-// What the elementwise operators share: picking the kernel for a type and an instruction set, and cutting rows into
-// tasks. The cut never shows in a result: a row, or an element, is computed whole by one task.
+// What the elementwise operators share: picking the kernel for a type and an instruction set, and
+// cutting rows into tasks. The cut never shows in a result: a row, or an element, is computed whole
+// by one task.
 #pragma once
 
 #include <algorithm>
@@ -12,16 +13,20 @@
 
 namespace hadal::ops {
 
-/// Calls f.template operator()<T>() with the element type; Error(internal) naming the operator for any other type.
+/// Calls f.template operator()<T>() with the element type; Error(internal) naming the operator for
+/// any other type.
 template <class F>
 void with_float_type(DType dtype, std::string_view operation, const F& f) {
     switch (dtype) {
-        case DType::bf16: return f.template operator()<bf16>();
-        case DType::f32: return f.template operator()<float>();
-        case DType::f64: return f.template operator()<double>();
+        case DType::bf16:
+            return f.template operator()<bf16>();
+        case DType::f32:
+            return f.template operator()<float>();
+        case DType::f64:
+            return f.template operator()<double>();
         default:
-            throw Error(Error::Kind::internal,
-                        concat(operation, ": no kernel for ", name(dtype), ", only bf16, f32, f64"));
+            throw Error(Error::Kind::internal, concat(operation, ": no kernel for ", name(dtype),
+                                                      ", only bf16, f32, f64"));
     }
 }
 

@@ -37,7 +37,8 @@ void scatter(const Tensor& y, const Tensor& row_source, Tensor& values) {
 
 }  // namespace
 
-// A counting sort on one thread: some 10⁵ integers for the largest batch, beside 10⁹ products of the experts.
+// A counting sort on one thread: some 10⁵ integers for the largest batch, beside 10⁹ products of
+// the experts.
 void expert_order(Context&, const Tensor& ids, std::span<int64_t> offsets, Tensor& row_source,
                   Tensor& slot_row) {
     const auto [tokens, top_k] = ids.shape<2>();
@@ -56,7 +57,8 @@ void expert_order(Context&, const Tensor& ids, std::span<int64_t> offsets, Tenso
         ++offsets[size_t(e) + 1];
     }
     for (size_t e = 1; e < offsets.size(); ++e) offsets[e] += offsets[e - 1];
-    // offsets[e] runs from the expert's begin to its end, which is the next one's begin: shifted back afterwards.
+    // offsets[e] runs from the expert's begin to its end, which is the next one's begin: shifted
+    // back afterwards.
     for (size_t i = 0; i < id.size(); ++i) {
         const int64_t row = offsets[size_t(id[i])]++;
         row_source.values<int32_t>()[size_t(row)] = int32_t(i);

@@ -7,7 +7,8 @@ namespace hadal::ops {
 
 namespace {
 
-/// Tokens whose weight gradients are summed in one task. A constant: the order of the sum must not know the threads.
+/// Tokens whose weight gradients are summed in one task. A constant: the order of the sum must not
+/// know the threads.
 constexpr int64_t kChunkTokens = 64;
 
 template <class T>
@@ -59,8 +60,8 @@ void rms_norm_backward_input(Context& context, const Tensor& dy, const Tensor& x
              [&]<Isa isa, class T>(int64_t begin, int64_t end) {
                  auto a = backward_rows<T>(dy, x, r);
                  a.w = w.data_as<T>();
-                 cpu::rms_norm_backward_input_rows<isa, T>(a, add, dx.data_as<T>(),
-                                                           dx.row_stride(), begin, end);
+                 cpu::rms_norm_backward_input_rows<isa, T>(a, add, dx.data_as<T>(), dx.row_stride(),
+                                                           begin, end);
              });
 }
 
@@ -77,8 +78,8 @@ void rms_norm_backward_weight(Context& context, const Tensor& dy, const Tensor& 
                  const auto a = backward_rows<T>(dy, x, r);
                  for (int64_t c = begin; c < end; ++c) {
                      const int64_t last = std::min(tokens, (c + 1) * kChunkTokens);
-                     cpu::rms_norm_weight_chunk<isa, T>(
-                         a, c * kChunkTokens, last, partials.row<cpu::Statistic<T>>(c).data());
+                     cpu::rms_norm_weight_chunk<isa, T>(a, c * kChunkTokens, last,
+                                                        partials.row<cpu::Statistic<T>>(c).data());
                  }
              });
     with_float_type(dw.dtype(), "rms_norm", [&]<class S>() {

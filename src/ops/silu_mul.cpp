@@ -63,8 +63,7 @@ void silu_mul_backward(Context& context, const Tensor& d_product, const Tensor& 
                      .d_gate_stride = d_gate.row_stride(),
                      .d_up = d_up.data_as<T>(),
                      .d_up_stride = d_up.row_stride(),
-                     .d_weight =
-                         weight.empty() ? nullptr : d_weight.data_as<cpu::Statistic<T>>(),
+                     .d_weight = weight.empty() ? nullptr : d_weight.data_as<cpu::Statistic<T>>(),
                      .intermediate = gate.shape()[1]};
                  cpu::silu_mul_backward_rows<isa, T>(a, begin, end);
              });

@@ -1,5 +1,5 @@
-// What the operators' tests share: tensors of random values, element access as double, contexts for every instruction
-// set and thread count, comparison of bits, central differences.
+// What the operators' tests share: tensors of random values, element access as double, contexts for
+// every instruction set and thread count, comparison of bits, central differences.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -22,12 +22,18 @@ inline double value_at(const Tensor& x, int64_t i) {
     const int64_t row = x.shape().rank() == 0 || x.shape()[0] == 0 ? 1 : x.count() / x.shape()[0];
     const int64_t at = i / row * x.row_stride() + i % row;
     switch (x.dtype()) {
-        case DType::f64: return x.data_as<double>()[at];
-        case DType::f32: return double(x.data_as<float>()[at]);
-        case DType::bf16: return double(to_float(x.data_as<bf16>()[at]));
-        case DType::f16: return double(to_float(x.data_as<f16>()[at]));
-        case DType::i32: return double(x.data_as<int32_t>()[at]);
-        default: FAIL("value_at: no such type here");
+        case DType::f64:
+            return x.data_as<double>()[at];
+        case DType::f32:
+            return double(x.data_as<float>()[at]);
+        case DType::bf16:
+            return double(to_float(x.data_as<bf16>()[at]));
+        case DType::f16:
+            return double(to_float(x.data_as<f16>()[at]));
+        case DType::i32:
+            return double(x.data_as<int32_t>()[at]);
+        default:
+            FAIL("value_at: no such type here");
     }
     return 0;
 }
@@ -37,12 +43,23 @@ inline void set_at(Tensor& x, int64_t i, double value) {
     const int64_t row = x.shape().rank() == 0 || x.shape()[0] == 0 ? 1 : x.count() / x.shape()[0];
     const int64_t at = i / row * x.row_stride() + i % row;
     switch (x.dtype()) {
-        case DType::f64: x.data_as<double>()[at] = value; return;
-        case DType::f32: x.data_as<float>()[at] = float(value); return;
-        case DType::bf16: x.data_as<bf16>()[at] = to_bf16(float(value)); return;
-        case DType::f16: x.data_as<f16>()[at] = to_f16(float(value)); return;
-        case DType::i32: x.data_as<int32_t>()[at] = int32_t(value); return;
-        default: FAIL("set_at: no such type here");
+        case DType::f64:
+            x.data_as<double>()[at] = value;
+            return;
+        case DType::f32:
+            x.data_as<float>()[at] = float(value);
+            return;
+        case DType::bf16:
+            x.data_as<bf16>()[at] = to_bf16(float(value));
+            return;
+        case DType::f16:
+            x.data_as<f16>()[at] = to_f16(float(value));
+            return;
+        case DType::i32:
+            x.data_as<int32_t>()[at] = int32_t(value);
+            return;
+        default:
+            FAIL("set_at: no such type here");
     }
 }
 
@@ -65,7 +82,8 @@ inline Tensor random_ids(Shape shape, int64_t bound, uint64_t seed) {
     });
 }
 
-/// The same values in rows that lie `spare` elements apart, with NaN between them, which no operator may touch.
+/// The same values in rows that lie `spare` elements apart, with NaN between them, which no
+/// operator may touch.
 inline Tensor with_gaps(const Tensor& x, int64_t spare = 3) {
     const auto [rows, columns] = x.shape<2>();
     Tensor whole = filled({rows, columns + spare}, x.dtype(), [](int64_t) { return std::nan(""); });
@@ -89,15 +107,21 @@ inline bool same_bits(const Tensor& a, const Tensor& b) {
 /// Relative error of one rounding to this type: half the distance of neighbours.
 inline double unit_roundoff(DType dtype) {
     switch (dtype) {
-        case DType::f64: return 0x1p-53;
-        case DType::f32: return 0x1p-24;
-        case DType::bf16: return 0x1p-9;
-        case DType::f16: return 0x1p-11;
-        default: return 0;
+        case DType::f64:
+            return 0x1p-53;
+        case DType::f32:
+            return 0x1p-24;
+        case DType::bf16:
+            return 0x1p-8;
+        case DType::f16:
+            return 0x1p-11;
+        default:
+            return 0;
     }
 }
 
-/// Checks |x − expected| ≤ bound for every element; the first that fails is named, the rest are spared.
+/// Checks |x − expected| ≤ bound for every element; the first that fails is named, the rest are
+/// spared.
 inline void check_close(const Tensor& x, const std::function<double(int64_t)>& expected,
                         const std::function<double(int64_t)>& bound) {
     for (int64_t i = 0; i < x.count(); ++i) {
@@ -136,10 +160,9 @@ inline void for_each_isa(const std::function<void(Context&)>& body, int threads 
     }
 }
 
-/// Checks that the tensors that `result(context)` returns have the same bits on 1, 2 and 4 threads, for every
-/// instruction set.
-inline void check_thread_independence(
-    const std::function<std::vector<Tensor>(Context&)>& result) {
+/// Checks that the tensors that `result(context)` returns have the same bits on 1, 2 and 4 threads,
+/// for every instruction set.
+inline void check_thread_independence(const std::function<std::vector<Tensor>(Context&)>& result) {
     for (const Isa isa : available_isas()) {
         CAPTURE(std::string(name(isa)));
         OwnContext one(isa, 1);
@@ -164,8 +187,9 @@ inline double dot(const Tensor& x, const Tensor& y) {
     return sum;
 }
 
-/// Checks `gradient` against (f(x + h) − f(x − h)) / 2h of `f` as x's elements are moved in place, in float64.
-/// h = 10⁻⁵: truncation h²·f‴/6 and rounding 10⁻¹⁶·f/h are both near 10⁻¹¹ for values near 1.
+/// Checks `gradient` against (f(x + h) − f(x − h)) / 2h of `f` as x's elements are moved in place,
+/// in float64. h = 10⁻⁵: truncation h²·f‴/6 and rounding 10⁻¹⁶·f/h are both near 10⁻¹¹ for values
+/// near 1.
 inline void check_gradient(Tensor& x, const Tensor& gradient, const std::function<double()>& f,
                            double tolerance = 1e-8) {
     constexpr double kStep = 1e-5;

@@ -1,5 +1,5 @@
-// One pass: 16 bytes read and 18 written per bf16 parameter (its own line is read too, 2 more), about 12 operations.
-// Bound by memory bandwidth everywhere.
+// One pass: 16 bytes read and 18 written per bf16 parameter (its own line is read too, 2 more),
+// about 12 operations. Bound by memory bandwidth everywhere.
 #include "ops/cpu/adamw_step.h"
 
 #include "ops/cpu/simd.h"
@@ -40,8 +40,8 @@ void adamw_range(const AdamwRange<S, P>& a, int64_t begin, int64_t end) {
 
 template void adamw_range<Isa::HADAL_THIS_ISA, float, float>(const AdamwRange<float, float>&,
                                                              int64_t, int64_t);
-template void adamw_range<Isa::HADAL_THIS_ISA, float, bf16>(const AdamwRange<float, bf16>&,
-                                                            int64_t, int64_t);
+template void adamw_range<Isa::HADAL_THIS_ISA, float, bf16>(const AdamwRange<float, bf16>&, int64_t,
+                                                            int64_t);
 template void adamw_range<Isa::HADAL_THIS_ISA, double, double>(const AdamwRange<double, double>&,
                                                                int64_t, int64_t);
 

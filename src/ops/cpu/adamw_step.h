@@ -16,9 +16,9 @@ struct AdamwFactors {
     S one_minus_beta1;
     S beta2;
     S one_minus_beta2;
-    S decay;           // 1 − lr·weight_decay
-    S step_size;       // lr / (1 − β₁ᵗ)
-    S inverse_root;    // 1 / sqrt(1 − β₂ᵗ)
+    S decay;         // 1 − lr·weight_decay
+    S step_size;     // lr / (1 − β₁ᵗ)
+    S inverse_root;  // 1 / sqrt(1 − β₂ᵗ)
     S epsilon;
 };
 

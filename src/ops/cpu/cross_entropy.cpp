@@ -1,5 +1,6 @@
-// Three passes over a row: maximum, sum of exponentials, gradient. A row of 129280 float32 logits is half a megabyte, so
-// the second and third pass read the L2 cache. Taking the exponential twice is cheaper than storing it in float32.
+// Three passes over a row: maximum, sum of exponentials, gradient. A row of 129280 float32 logits
+// is half a megabyte, so the second and third pass read the L2 cache. Taking the exponential twice
+// is cheaper than storing it in float32.
 #include "ops/cpu/cross_entropy.h"
 
 #include "ops/cpu/simd.h"
@@ -36,17 +37,17 @@ void row_softmax_gradient(const SoftmaxGradient<L, D>& a) {
     using V = Vector<isa, L>;
     const V shift = V::all(a.maximum);
     const V factor = V::all(a.scale / a.sum);
-    // p − 1 before the scale: near p = 1 the difference is exact, that of the products would not be.
-    const V at_target =
-        exp(V::all(a.logits[a.target]) - shift) * V::all(1 / a.sum) - V::all(1);
+    // p − 1 before the scale: near p = 1 the difference is exact, that of the products would not
+    // be.
+    const V at_target = exp(V::all(a.logits[a.target]) - shift) * V::all(1 / a.sum) - V::all(1);
     for_each_vector<V>(a.vocab, [&](int64_t i, auto part) {
         store(a.d_logits + i, exp(V::load(a.logits + i, part) - shift) * factor, part);
     });
     store(a.d_logits + a.target, at_target * V::all(a.scale), Part{1});
 }
 
-#define HADAL_INSTANTIATE(L)                                                          \
-    template L row_maximum<Isa::HADAL_THIS_ISA, L>(const L*, int64_t);                \
+#define HADAL_INSTANTIATE(L)                                           \
+    template L row_maximum<Isa::HADAL_THIS_ISA, L>(const L*, int64_t); \
     template L row_sum_of_exponentials<Isa::HADAL_THIS_ISA, L>(const L*, int64_t, L);
 HADAL_INSTANTIATE(float)
 HADAL_INSTANTIATE(double)

@@ -49,11 +49,10 @@ void gate_softmax_backward(const L* d_scores, const L* scores, int64_t experts, 
     });
 }
 
-#define HADAL_INSTANTIATE(L)                                                                   \
-    template void gate_sigmoid<Isa::HADAL_THIS_ISA, L>(const L*, int64_t, L*);                 \
-    template void gate_softmax<Isa::HADAL_THIS_ISA, L>(const L*, int64_t, L*);                 \
-    template void gate_sigmoid_backward<Isa::HADAL_THIS_ISA, L>(const L*, const L*, int64_t,   \
-                                                                L*);                           \
+#define HADAL_INSTANTIATE(L)                                                                      \
+    template void gate_sigmoid<Isa::HADAL_THIS_ISA, L>(const L*, int64_t, L*);                    \
+    template void gate_softmax<Isa::HADAL_THIS_ISA, L>(const L*, int64_t, L*);                    \
+    template void gate_sigmoid_backward<Isa::HADAL_THIS_ISA, L>(const L*, const L*, int64_t, L*); \
     template void gate_softmax_backward<Isa::HADAL_THIS_ISA, L>(const L*, const L*, int64_t, L*);
 HADAL_INSTANTIATE(float)
 HADAL_INSTANTIATE(double)

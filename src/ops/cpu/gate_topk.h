@@ -1,4 +1,5 @@
-// Kernels of ops/gate_topk.cpp: the arithmetic of the scores. The choice is in gate_topk.cpp. L is float or double.
+// Kernels of ops/gate_topk.cpp: the arithmetic of the scores. The choice is in gate_topk.cpp. L is
+// float or double.
 #pragma once
 
 #include <cstdint>

@@ -22,8 +22,7 @@ void combine_rows(const CombineRows<T>& a, int64_t begin, int64_t end) {
 }
 
 template void combine_rows<Isa::HADAL_THIS_ISA, bf16>(const CombineRows<bf16>&, int64_t, int64_t);
-template void combine_rows<Isa::HADAL_THIS_ISA, float>(const CombineRows<float>&, int64_t,
-                                                       int64_t);
+template void combine_rows<Isa::HADAL_THIS_ISA, float>(const CombineRows<float>&, int64_t, int64_t);
 template void combine_rows<Isa::HADAL_THIS_ISA, double>(const CombineRows<double>&, int64_t,
                                                         int64_t);
 

@@ -28,8 +28,8 @@ template <Isa isa, class T>
 bool all_finite(const T* x, int64_t n) {
     using V = Vector<isa, T>;
     // 0·x is zero for finite x and NaN for the rest; a NaN in a sum stays there.
-    const auto sum = sum_lanes(sum_vectors<V>(
-        n, [&](int64_t i, auto part) { return V::load(x + i, part) * V::all(0); }));
+    const auto sum = sum_lanes(
+        sum_vectors<V>(n, [&](int64_t i, auto part) { return V::load(x + i, part) * V::all(0); }));
     return sum == 0;
 }
 
@@ -41,9 +41,9 @@ void add_to(const T* x, T* y, int64_t n) {
     });
 }
 
-#define HADAL_INSTANTIATE(T)                                                     \
-    template double sum_of_squares<Isa::HADAL_THIS_ISA, T>(const T*, int64_t);   \
-    template bool all_finite<Isa::HADAL_THIS_ISA, T>(const T*, int64_t);         \
+#define HADAL_INSTANTIATE(T)                                                   \
+    template double sum_of_squares<Isa::HADAL_THIS_ISA, T>(const T*, int64_t); \
+    template bool all_finite<Isa::HADAL_THIS_ISA, T>(const T*, int64_t);       \
     template void add_to<Isa::HADAL_THIS_ISA, T>(const T*, T*, int64_t);
 HADAL_INSTANTIATE(bf16)
 HADAL_INSTANTIATE(float)

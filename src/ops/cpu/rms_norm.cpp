@@ -51,7 +51,8 @@ template <Isa isa, class T>
 void rms_norm_weight_chunk(const RmsNormBackward<T>& a, int64_t begin, int64_t end,
                            Statistic<T>* partial) {
     using V = Vector<isa, T>;
-    constexpr int64_t kRows = 8;  // rows walked side by side: as many streams as the prefetchers follow
+    constexpr int64_t kRows =
+        8;  // rows walked side by side: as many streams as the prefetchers follow
     for (int64_t first = begin; first < end; first += kRows) {
         const int64_t last = first + kRows < end ? first + kRows : end;
         for_each_vector<V>(a.hidden, [&](int64_t i, auto part) {
@@ -66,12 +67,12 @@ void rms_norm_weight_chunk(const RmsNormBackward<T>& a, int64_t begin, int64_t e
     }
 }
 
-#define HADAL_INSTANTIATE(T)                                                                     \
-    template void rms_norm_rows<Isa::HADAL_THIS_ISA, T>(const RmsNormForward<T>&, int64_t,       \
-                                                        int64_t);                                \
-    template void rms_norm_backward_input_rows<Isa::HADAL_THIS_ISA, T>(                          \
-        const RmsNormBackward<T>&, bool, T*, int64_t, int64_t, int64_t);                         \
-    template void rms_norm_weight_chunk<Isa::HADAL_THIS_ISA, T>(const RmsNormBackward<T>&,       \
+#define HADAL_INSTANTIATE(T)                                                               \
+    template void rms_norm_rows<Isa::HADAL_THIS_ISA, T>(const RmsNormForward<T>&, int64_t, \
+                                                        int64_t);                          \
+    template void rms_norm_backward_input_rows<Isa::HADAL_THIS_ISA, T>(                    \
+        const RmsNormBackward<T>&, bool, T*, int64_t, int64_t, int64_t);                   \
+    template void rms_norm_weight_chunk<Isa::HADAL_THIS_ISA, T>(const RmsNormBackward<T>&, \
                                                                 int64_t, int64_t, Statistic<T>*);
 HADAL_INSTANTIATE(bf16)
 HADAL_INSTANTIATE(float)

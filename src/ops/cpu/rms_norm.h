@@ -29,8 +29,8 @@ struct RmsNormBackward {
     int64_t dy_stride;
     const T* x;  // [tokens, hidden]
     int64_t x_stride;
-    const T* w;               // [hidden]; unused for the weight's gradient
-    const Statistic<T>* r;    // [tokens]
+    const T* w;             // [hidden]; unused for the weight's gradient
+    const Statistic<T>* r;  // [tokens]
     int64_t hidden;
 };
 template <Isa isa, class T>

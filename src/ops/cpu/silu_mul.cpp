@@ -47,9 +47,9 @@ void silu_mul_backward_rows(const SiluMulBackward<T>& a, int64_t begin, int64_t 
     }
 }
 
-#define HADAL_INSTANTIATE(T)                                                               \
-    template void silu_mul_rows<Isa::HADAL_THIS_ISA, T>(const SiluMulForward<T>&, int64_t, \
-                                                        int64_t);                          \
+#define HADAL_INSTANTIATE(T)                                                                \
+    template void silu_mul_rows<Isa::HADAL_THIS_ISA, T>(const SiluMulForward<T>&, int64_t,  \
+                                                        int64_t);                           \
     template void silu_mul_backward_rows<Isa::HADAL_THIS_ISA, T>(const SiluMulBackward<T>&, \
                                                                  int64_t, int64_t);
 HADAL_INSTANTIATE(bf16)

@@ -47,8 +47,8 @@ struct Floats<Isa::HADAL_THIS_ISA> {
         const __m256i rounded = _mm256_srli_epi32(
             _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF))), 16);
         const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q));
-        const __m256i chosen = _mm256_blendv_epi8(
-            rounded, _mm256_or_si256(upper, _mm256_set1_epi32(0x40)), nan);
+        const __m256i chosen =
+            _mm256_blendv_epi8(rounded, _mm256_or_si256(upper, _mm256_set1_epi32(0x40)), nan);
         return _mm_packus_epi32(_mm256_castsi256_si128(chosen),
                                 _mm256_extracti128_si256(chosen, 1));
     }

@@ -36,7 +36,8 @@ struct Floats<Isa::HADAL_THIS_ISA> {
     friend void store(float* p, Floats a, Part part) {
         _mm512_mask_storeu_ps(p, mask(part), a.v);
     }
-    /// Round to nearest even, NaN stays NaN. Not VCVTNEPS2BF16: that one flushes subnormals to zero.
+    /// Round to nearest even, NaN stays NaN. Not VCVTNEPS2BF16: that one flushes subnormals to
+    /// zero.
     static __m256i narrow(Floats a) {
         const __m512i bits = _mm512_castps_si512(a.v);
         const __m512i upper = _mm512_srli_epi32(bits, 16);
@@ -97,7 +98,8 @@ struct Floats<Isa::HADAL_THIS_ISA> {
     }
     /// Halves are added until one lane is left.
     friend float sum_lanes(Floats a) {
-        const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+        const __m256 half =
+            _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
         const __m128 quarter =
             _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
         const __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
