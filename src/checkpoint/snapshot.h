@@ -29,9 +29,10 @@ class SnapshotWriter {
     /// name given twice.
     void add(std::string_view name, const Tensor& tensor);
 
-    /// Removes what killed processes left, writes the snapshot, which replaces one of the same step, and only then
-    /// deletes the oldest of those up to this step, so that `keep` ≥ 1 remain. Error(io) if the disk refuses: nothing
-    /// of this snapshot remains and the ones of before are untouched.
+    /// Removes what killed processes left, writes the snapshot, which replaces one of the same
+    /// step, and only then deletes the oldest of those up to this step, so that `keep` ≥ 1 remain.
+    /// Error(io) if the disk refuses: nothing of this snapshot remains and the ones of before are
+    /// untouched.
     void finish(std::string_view state, int keep = 3);
 
   private:

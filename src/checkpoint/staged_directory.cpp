@@ -1,13 +1,17 @@
 #include "checkpoint/staged_directory.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "core/file_map.h"
@@ -26,6 +30,24 @@ std::filesystem::path parent_of(const std::filesystem::path& path) {
 
 std::filesystem::path without_trailing_slash(std::filesystem::path path) {
     return path.has_filename() ? path : path.parent_path();
+}
+
+/// What processes that were killed while they wrote this very target left beside it.
+void remove_leftovers(const std::filesystem::path& target) {
+    const std::string prefix = target.filename().string() + ".tmp-";
+    std::vector<std::filesystem::path> leftovers;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(parent_of(target), ignored)) {
+        const std::string name = entry.path().filename().string();
+        if (!name.starts_with(prefix)) continue;
+        int process = 0;
+        const auto [end, error] =
+            std::from_chars(name.data() + prefix.size(), name.data() + name.size(), process);
+        if (error != std::errc() || end != name.data() + name.size() || process <= 0) continue;
+        const bool gone = ::kill(process, 0) != 0 && errno == ESRCH;
+        if (gone || process == ::getpid()) leftovers.push_back(entry.path());
+    }
+    for (const auto& path : leftovers) std::filesystem::remove_all(path, ignored);
 }
 
 bool rename_with(unsigned flags, const std::filesystem::path& from,
@@ -53,7 +75,7 @@ StagedDirectory::StagedDirectory(std::filesystem::path target)
       path_(target_.string() + concat(".tmp-", ::getpid())) {
     std::error_code error;
     std::filesystem::create_directories(parent_of(target_), error);
-    std::filesystem::remove_all(path_, error);  // of a process that had our number and was killed
+    remove_leftovers(target_);
     if (::mkdir(path_.c_str(), 0755) != 0) fail("cannot create directory", path_);
 }
 

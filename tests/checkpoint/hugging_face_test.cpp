@@ -2,10 +2,10 @@
 
 #include <doctest/doctest.h>
 
-#include <cstring>
 #include <string>
 
 #include "checkpoint/hugging_face_writer.h"
+#include "checkpoint/model_copy.h"
 #include "checkpoint/temporary_directory.h"
 #include "core/file_map.h"
 #include "formats/bfloat16.h"
@@ -17,33 +17,12 @@ using hadal::checkpoint::HuggingFace;
 using hadal::checkpoint::HuggingFaceWriter;
 using hadal::checkpoint::TensorInfo;
 using hadal::checkpoint::TensorSpec;
+using hadal::test::same_bytes;
 using hadal::test::TemporaryDirectory;
 
 namespace {
 
 const std::filesystem::path kGolden = std::filesystem::path(HADAL_TEST_DATA) / "golden";
-
-bool same_bytes(const Tensor& a, const Tensor& b) {
-    return a.dtype() == b.dtype() && a.shape() == b.shape() &&
-           std::memcmp(a.data(), b.data(), size_t(a.bytes())) == 0;
-}
-
-std::vector<TensorSpec> specs_of(const HuggingFace& model) {
-    std::vector<TensorSpec> specs;
-    for (const TensorInfo& tensor : model.tensors()) {
-        specs.push_back({tensor.name, tensor.dtype, tensor.shape});
-    }
-    return specs;
-}
-
-void write_copy(const HuggingFace& model, const std::filesystem::path& directory,
-                const hadal::checkpoint::HuggingFaceOptions& options) {
-    HuggingFaceWriter writer(directory, specs_of(model), options);
-    writer.add_file("config.json", model.config_text());
-    for (const TensorInfo& tensor : model.tensors())
-        writer.add(tensor.name, model.load(tensor.name));
-    writer.finish();
-}
 
 }  // namespace
 
@@ -59,25 +38,6 @@ TEST_CASE("hugging_face: a model in three files is the model in one") {
         CAPTURE(tensor.name);
         CHECK(same_bytes(one.load(tensor.name), three.load(tensor.name)));
     }
-}
-
-TEST_CASE("hugging_face: what is written reads back, in one file and in several") {
-    const TemporaryDirectory scratch;
-    const HuggingFace model = HuggingFace::open(kGolden / "fp8");
-    for (const int64_t limit : {int64_t(100'000), int64_t(5'000'000'000)}) {
-        CAPTURE(limit);
-        const auto directory = scratch / ("model-" + std::to_string(limit));
-        write_copy(model, directory, {.max_shard_bytes = limit});
-        const HuggingFace copy = HuggingFace::open(directory);
-        CHECK((copy.num_files() > 1) == (limit == 100'000));
-        CHECK(copy.config_text() == model.config_text());
-        REQUIRE(copy.tensors().size() == model.tensors().size());
-        for (const TensorInfo& tensor : model.tensors()) {
-            CAPTURE(tensor.name);
-            CHECK(same_bytes(copy.load(tensor.name), model.load(tensor.name)));
-        }
-    }
-    CHECK(scratch.num_entries() == 2);
 }
 
 namespace {
@@ -225,54 +185,4 @@ TEST_CASE("hugging_face: a tensor is a view where the type is the wanted one, el
                          doctest::Contains("tensor 'lm_head.bias' is missing"), Error);
     CHECK(model.contains("lm_head.weight"));
     CHECK_FALSE(model.contains("lm_head.bias"));
-}
-
-TEST_CASE("hugging_face_writer: an existing directory stays as it is without force") {
-    const TemporaryDirectory scratch;
-    const HuggingFace model = HuggingFace::open(kGolden / "base");
-    write_copy(model, scratch / "model", {});
-    CHECK_THROWS_WITH_AS(write_copy(model, scratch / "model", {}),
-                         doctest::Contains("already exists"), Error);
-    CHECK(scratch.num_entries() == 1);
-}
-
-TEST_CASE("hugging_face_writer: force replaces a model directory and nothing else") {
-    const TemporaryDirectory scratch;
-    const HuggingFace model = HuggingFace::open(kGolden / "base");
-    write_copy(model, scratch / "model", {});
-    hadal::write_file_atomically(scratch / "model" / "old.txt", "old");
-    write_copy(model, scratch / "model", {.max_shard_bytes = 300'000, .force = true});
-    CHECK_FALSE(std::filesystem::exists(scratch / "model" / "old.txt"));
-    CHECK(HuggingFace::open(scratch / "model").num_files() > 1);
-    CHECK(scratch.num_entries() == 1);
-
-    std::filesystem::create_directory(scratch / "home");
-    hadal::write_file_atomically(scratch / "home" / "letter.txt", "dear");
-    CHECK_THROWS_WITH_AS(write_copy(model, scratch / "home", {.force = true}),
-                         doctest::Contains("is not a model directory"), Error);
-    CHECK(hadal::read_file(scratch / "home" / "letter.txt") == "dear");
-    CHECK(scratch.num_entries() == 2);
-}
-
-TEST_CASE(
-    "hugging_face_writer: a writer that is given up leaves nothing, and the old model in place") {
-    const TemporaryDirectory scratch;
-    const HuggingFace model = HuggingFace::open(kGolden / "base");
-    write_copy(model, scratch / "model", {});
-    {
-        HuggingFaceWriter writer(scratch / "model", specs_of(model), {.force = true});
-        writer.add_file("config.json", "{}");
-        writer.add("lm_head.weight", model.load("lm_head.weight"));
-        CHECK(scratch.num_entries() == 2);
-    }
-    CHECK(scratch.num_entries() == 1);
-    CHECK(HuggingFace::open(scratch / "model").config_text() == model.config_text());
-}
-
-TEST_CASE(
-    "hugging_face_writer: parents of the directory are made, a slash at its end changes nothing") {
-    const TemporaryDirectory scratch;
-    const HuggingFace model = HuggingFace::open(kGolden / "base");
-    write_copy(model, scratch / "runs/one/model/", {});
-    CHECK(HuggingFace::open(scratch / "runs/one/model").tensors().size() == model.tensors().size());
 }

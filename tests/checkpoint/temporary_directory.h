@@ -13,11 +13,16 @@ namespace hadal::test {
 
 class TemporaryDirectory {
   public:
-    TemporaryDirectory() {
-        std::string pattern =
-            (std::filesystem::temp_directory_path() / "hadal-test-XXXXXX").string();
-        if (::mkdtemp(pattern.data()) == nullptr) throw Error(Error::Kind::io, "mkdtemp failed");
-        path_ = pattern;
+    TemporaryDirectory() : TemporaryDirectory(std::filesystem::temp_directory_path()) {}
+    /// Inside `preferred` if one may write there, else in the temporary folder.
+    explicit TemporaryDirectory(const std::filesystem::path& preferred) {
+        for (const auto& parent : {preferred, std::filesystem::temp_directory_path()}) {
+            std::string pattern = (parent / "hadal-test-XXXXXX").string();
+            if (::mkdtemp(pattern.data()) == nullptr) continue;
+            path_ = pattern;
+            return;
+        }
+        throw Error(Error::Kind::io, "no directory for a test's files");
     }
     ~TemporaryDirectory() {
         std::error_code ignored;
