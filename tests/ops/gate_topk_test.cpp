@@ -127,8 +127,9 @@ TEST_CASE("gate: scores, choice and weights follow their definition for every mo
                         biased ? test::random_tensor({model.experts}, DType::f32, 2, 0.3)
                                : Tensor();
                     const Choice out = gate(context, logits, bias, o);
-                    // exp and three roundings; softmax's shift by a maximum below 4 adds 4.
-                    const double u = 12 * test::unit_roundoff(dtype);
+                    // exp and three roundings; softmax's shift by a maximum below 4 adds 4, its
+                    // sum in four running sums a quarter of the experts.
+                    const double u = (12 + double(model.experts) / 4) * test::unit_roundoff(dtype);
                     for (int64_t t = 0; t < kTokens; ++t) {
                         const std::vector<double> scores = scores_of(logits, t, o.scoring);
                         std::vector<double> choices;
