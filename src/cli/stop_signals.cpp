@@ -1,0 +1,27 @@
+#include "cli/stop_signals.h"
+
+#include <ctime>
+
+namespace hadal::cli {
+
+StopSignals::StopSignals() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGINT);
+    sigaddset(&signals_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals_, &before_);
+}
+
+StopSignals::~StopSignals() {
+    // Those that came late have done their duty: let none of them kill the process after its work
+    // is saved.
+    requested();
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
+bool StopSignals::requested() {
+    const timespec at_once{};
+    while (sigtimedwait(&signals_, nullptr, &at_once) > 0) requested_ = true;
+    return requested_;
+}
+
+}  // namespace hadal::cli

@@ -1,0 +1,26 @@
+// Ctrl-C and SIGTERM as a question that a loop asks between two steps. Blocked rather than handled:
+// no handler, no global state, and no system call of ours is interrupted half-way.
+#pragma once
+
+#include <csignal>
+
+namespace hadal::cli {
+
+class StopSignals {
+  public:
+    /// Before any thread is made: threads inherit what is blocked.
+    StopSignals();
+    ~StopSignals();
+    StopSignals(const StopSignals&) = delete;
+    StopSignals& operator=(const StopSignals&) = delete;
+
+    /// Whether one of them came; true from then on.
+    bool requested();
+
+  private:
+    sigset_t signals_;
+    sigset_t before_;
+    bool requested_ = false;
+};
+
+}  // namespace hadal::cli

@@ -1,0 +1,159 @@
+// `hadal train RECIPE`: trains a model as the recipe says, alone on this machine.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "cli/arguments.h"
+#include "cli/machine.h"
+#include "cli/report.h"
+#include "cli/stop_signals.h"
+#include "train/memory_plan.h"
+#include "train/pretrain.h"
+#include "train/recipe.h"
+
+namespace hadal::cli {
+
+namespace {
+
+train::Recipe recipe_of(const Arguments& arguments) {
+    std::vector<std::string> sets = arguments.texts("--set");
+    if (arguments.globals().seed) sets.push_back(concat("run.seed=", *arguments.globals().seed));
+    if (arguments.globals().dtype)
+        sets.push_back(concat("run.dtype=", name(*arguments.globals().dtype)));
+    return train::read_recipe(arguments.path("RECIPE"), sets);
+}
+
+/// A line on standard error that is written over at every step; only on a terminal.
+class ProgressLine {
+  public:
+    explicit ProgressLine(const train::Recipe& recipe)
+        : total_(recipe.total_tokens()), on_terminal_(isatty(STDERR_FILENO) != 0) {}
+    ~ProgressLine() {
+        if (shown_) std::fputc('\n', stderr);
+    }
+
+    void show(const train::Metrics& m) {
+        if (!on_terminal_) return;
+        // A moving mean: single steps are restless.
+        rate_ = rate_ == 0 ? m.tokens_per_second : 0.9 * rate_ + 0.1 * m.tokens_per_second;
+        const double share = std::min(1.0, double(m.tokens) / double(total_));
+        const auto left = int64_t(double(std::max<int64_t>(0, total_ - m.tokens)) / rate_);
+        const int filled = int(share * 20);
+        std::fprintf(
+            stderr, "\r%3d%% [%-20.*s] step %lld  loss %.3f  %.0f tokens/s  %lld:%02lld left   ",
+            int(share * 100), filled, "====================", static_cast<long long>(m.step),
+            m.loss, rate_, static_cast<long long>(left / 60), static_cast<long long>(left % 60));
+        shown_ = true;
+    }
+
+  private:
+    int64_t total_;
+    bool on_terminal_;
+    double rate_ = 0;
+    bool shown_ = false;
+};
+
+Record step_record(const train::Metrics& m) {
+    Record record;
+    record.add("step", m.step).add("tokens", m.tokens).add("loss", m.loss);
+    if (m.mtp_loss) record.add("mtp_loss", *m.mtp_loss);
+    record.add("balance_loss", m.balance_loss)
+        .add("grad_norm", m.grad_norm)
+        .add("lr", m.learning_rate);
+    record.add("batch", m.batch)
+        .add("seq_len", m.seq_len)
+        .add("tokens_per_second", m.tokens_per_second);
+    record.add("step_seconds", m.step_seconds).add("max_violation", m.max_violation);
+    record.add("expert_load_entropy", m.expert_load_entropy).add("skipped", m.skipped);
+    record.add("bytes_peak", m.bytes_peak);
+    if (m.validation_loss) record.add("validation_loss", *m.validation_loss);
+    if (m.bits_per_byte) record.add("bits_per_byte", *m.bits_per_byte);
+    return record;
+}
+
+void add_from_to(Report& report, const std::string& name, const std::optional<double>& from,
+                 const std::optional<double>& to) {
+    if (from && to) report.add(name, std::vector<double>{*from, *to});
+}
+
+void report_summary(const train::Recipe& recipe, const train::PretrainSummary& summary,
+                    Report& report) {
+    report.add("finished", summary.finished);
+    report.add("steps", summary.last.step);
+    report.add("tokens", summary.last.tokens);
+    if (summary.resumed_from > 0) report.add("resumed_from_step", summary.resumed_from);
+    report.add("loss", summary.last.loss);
+    add_from_to(report, "validation_loss", summary.first.validation_loss,
+                summary.last.validation_loss);
+    add_from_to(report, "bits_per_byte", summary.first.bits_per_byte, summary.last.bits_per_byte);
+    report.add("max_violation", summary.last.max_violation);
+    report.add("skipped", summary.last.skipped);
+    report.add("run", recipe.run.out);
+    report.add("loss_curve", recipe.run.out + "/loss.svg");
+    if (summary.finished) {
+        report.add("model", summary.model);
+    } else {
+        report.say("stopped; the same command with --resume continues");
+    }
+}
+
+void report_plan(const train::Recipe& recipe, Report& report) {
+    const train::MemoryPlan plan = train::plan_memory(recipe);
+    report.add("parameters", plan.parameters);
+    report.add("active_parameters", plan.active_parameters);
+    report.add("steps", plan.steps);
+    report.add("tokens", plan.tokens);
+    report.add("weights_bytes", plan.weights);
+    report.add("master_bytes", plan.master);
+    report.add("moments_bytes", plan.moments);
+    report.add("gradients_bytes", plan.gradients);
+    report.add("activations_bytes", plan.activations);
+    report.add("total_bytes", plan.total());
+    for (const train::PlannedActivation& part : plan.parts) {
+        report.add_row(
+            "activations",
+            Record().add("part", part.name).add("count", part.count).add("bytes", part.bytes));
+    }
+}
+
+void run_train(const Arguments& arguments, Report& report) {
+    const train::Recipe recipe = recipe_of(arguments);
+    if (arguments.flag("--dry-run")) return report_plan(recipe, report);
+    StopSignals signals;
+    Machine machine(arguments.globals());
+    ProgressLine progress(recipe);
+    const train::PretrainOptions options{
+        .resume = arguments.flag("--resume"),
+        .force = arguments.flag("--force"),
+        .stop_requested = [&] { return signals.requested(); },
+        .on_step =
+            [&](const train::Metrics& metrics) {
+                report.emit(step_record(metrics));
+                progress.show(metrics);
+            },
+        .warn =
+            [](const std::string& text) { std::fprintf(stderr, "warning: %s\n", text.c_str()); },
+    };
+    report_summary(recipe, train::pretrain(machine.context(), recipe, options), report);
+}
+
+}  // namespace
+
+extern const Command kTrain = {
+    .name = "train",
+    .group = Group::training,
+    .summary = "Train a model as a recipe says",
+    .example = "hadal train recipes/tiny_cpu.toml --set run.out=runs/first",
+    .options = {{.name = "RECIPE", .help = "a TOML file", .required = true},
+                {.name = "--set",
+                 .value = "a.b=c",
+                 .help = "override a key of the recipe; may be repeated",
+                 .repeated = true},
+                {.name = "--resume", .help = "continue from the newest snapshot"},
+                {.name = "--force", .help = "delete a run that is in the way"},
+                {.name = "--dry-run", .help = "print memory, steps and tokens, and train nothing"}},
+    .run = run_train,
+};
+
+}  // namespace hadal::cli

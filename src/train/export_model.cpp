@@ -1,0 +1,45 @@
+#include "train/export_model.h"
+
+#include <nlohmann/json.hpp>
+
+#include "checkpoint/hugging_face_writer.h"
+#include "core/file_map.h"
+
+namespace hadal::train {
+
+namespace {
+
+std::string generation_config_text(const model::ModelConfig& config) {
+    nlohmann::ordered_json json;
+    json["_from_model_config"] = true;
+    if (config.bos_token_id) json["bos_token_id"] = *config.bos_token_id;
+    if (config.eos_token_ids.size() == 1) json["eos_token_id"] = config.eos_token_ids[0];
+    if (config.eos_token_ids.size() > 1) json["eos_token_id"] = config.eos_token_ids;
+    return json.dump(2) + "\n";
+}
+
+}  // namespace
+
+void export_model(model::Model& model, const std::filesystem::path& tokenizer,
+                  const std::filesystem::path& directory) {
+    std::vector<checkpoint::TensorSpec> specs;
+    model::checkpoint_tensors(
+        model.config, model.weights, [&](const std::string& name, const Tensor& tensor) {
+            specs.push_back({.name = name, .dtype = tensor.dtype(), .shape = tensor.shape()});
+        });
+    checkpoint::HuggingFaceWriter writer(directory, specs, {.force = true});
+    model::checkpoint_tensors(
+        model.config, model.weights,
+        [&](const std::string& name, const Tensor& tensor) { writer.add(name, tensor); });
+    writer.add_file("config.json", model::config_text(model.config));
+    writer.add_file("generation_config.json", generation_config_text(model.config));
+    for (const char* file :
+         {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}) {
+        const auto path = tokenizer / file;
+        if (!tokenizer.empty() && std::filesystem::exists(path))
+            writer.add_file(file, read_file(path));
+    }
+    writer.finish();
+}
+
+}  // namespace hadal::train

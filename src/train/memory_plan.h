@@ -1,0 +1,47 @@
+// The memory that a recipe needs, counted without taking any: the same declarations of shapes that
+// training allocates.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "train/recipe.h"
+
+namespace hadal::train {
+
+struct PlannedActivation {
+    std::string name;
+    int64_t count = 0;  // how many of these
+    int64_t bytes = 0;  // of all together
+};
+
+struct MemoryPlan {
+    int64_t parameters = 0;  // MTP included
+    int64_t active_parameters = 0;
+    int64_t steps = 0;
+    int64_t tokens = 0;
+    int64_t weights = 0;  // bytes, here and below
+    int64_t master = 0;   // 0 where the weights are f32
+    int64_t moments = 0;
+    int64_t gradients = 0;
+    int64_t activations = 0;  // of one micro-batch: saved for backward, and backward's own
+    std::vector<PlannedActivation> parts;
+
+    int64_t total() const {
+        return weights + master + moments + gradients + activations;
+    }
+};
+
+/// Scratch memory of the operators is not in it: it depends on the threads; see docs/training.md.
+MemoryPlan plan_memory(const Recipe& recipe);
+
+/// Steps until the recipe's end.
+int64_t count_steps(const Recipe& recipe);
+
+/// Floating-point operations of matrix products per token, forward and backward: chosen experts
+/// only, causal half of attention, backward twice the forward; MTP modules counted while their loss
+/// has a weight.
+double training_flops_per_token(const Recipe& recipe);
+
+}  // namespace hadal::train

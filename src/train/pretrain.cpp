@@ -1,0 +1,191 @@
+#include "train/pretrain.h"
+
+#include <sys/resource.h>
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <numbers>
+
+#include "checkpoint/snapshot.h"
+#include "core/error.h"
+#include "core/file_map.h"
+#include "train/export_model.h"
+#include "train/run_log.h"
+#include "train/trainer.h"
+#include "train/validation_bytes.h"
+
+namespace hadal::train {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+int64_t peak_bytes() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return int64_t(usage.ru_maxrss) * 1024;
+}
+
+bool holds_run(const fs::path& run) {
+    return fs::exists(run / "metrics.jsonl") || fs::exists(run / "snapshots") ||
+           fs::exists(run / "model");
+}
+
+/// Deletes what a run writes and nothing else: run.out may be a directory with other things in it.
+void delete_run(const fs::path& run) {
+    for (const char* name : {"snapshots", "model", "recipe.toml", "metrics.jsonl", "loss.svg",
+                             "expert_load.svg", "log.txt"}) {
+        fs::remove_all(run / name);
+    }
+    for (const auto& entry : fs::directory_iterator(run)) {
+        if (entry.path().filename().string().starts_with("events.out.tfevents."))
+            fs::remove(entry.path());
+    }
+}
+
+/// One run from its beginning, or its last snapshot, to its end.
+class Run {
+  public:
+    Run(Context& context, const Recipe& recipe, const PretrainOptions& options)
+        : recipe_(recipe), options_(options), out_(recipe.run.out), trainer_(context, recipe) {}
+
+    PretrainSummary operator()() {
+        prepare();
+        RunLog log(out_, trainer_.progress().step, recipe_.log.tensorboard);
+        log_ = &log;
+        summary_.resumed_from = trainer_.progress().step;
+        log.note(concat(summary_.resumed_from > 0 ? "resumed after step " : "started at step ",
+                        summary_.resumed_from));
+        bytes_per_token_ = validation_bytes_per_token(recipe_);
+        if (summary_.resumed_from == 0) add_first_validation();
+        while (!trainer_.finished()) {
+            train_step();
+            if (options_.stop_requested()) break;
+        }
+        finish();
+        return summary_;
+    }
+
+  private:
+    void prepare() {
+        if (!options_.resume && holds_run(out_)) {
+            if (!options_.force) {
+                throw Error(Error::Kind::bad_input,
+                            concat("there is a run already: ", out_.string(),
+                                   " (--resume continues it, --force deletes it, --set run.out=… "
+                                   "starts another)"));
+            }
+            delete_run(out_);
+        }
+        fs::create_directories(out_);
+        if (options_.resume) {
+            auto latest = checkpoint::open_latest_snapshot(out_ / "snapshots");
+            for (const std::string& reason : latest.skipped) options_.warn(reason);
+            if (latest.snapshot) trainer_.restore(*latest.snapshot);
+        }
+        saved_step_ = trainer_.progress().step;
+        write_file_atomically(out_ / "recipe.toml", recipe_text(recipe_));
+    }
+
+    /// The untrained model's loss, as a line of step 0, so that curves begin where learning does.
+    void add_first_validation() {
+        Metrics metrics{.seq_len = recipe_.data.seq_len, .bytes_peak = peak_bytes()};
+        if (!add_validation(metrics)) return;
+        metrics.loss = *metrics.validation_loss;
+        log_->add(metrics, {});
+    }
+
+    bool add_validation(Metrics& metrics) {
+        const auto validation = trainer_.validate();
+        if (!validation) return false;
+        metrics.validation_loss = validation->loss;
+        metrics.validation_mtp_loss = validation->mtp_loss;
+        if (bytes_per_token_ > 0) {
+            metrics.bits_per_byte = validation->loss / std::numbers::ln2 / bytes_per_token_;
+        }
+        return true;
+    }
+
+    void train_step() {
+        const auto begin = Clock::now();
+        const StepResult result = trainer_.step();
+        const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+        const Progress& progress = trainer_.progress();
+        Metrics metrics{
+            .step = progress.step,
+            .tokens = progress.tokens,
+            .loss = result.loss,
+            .mtp_loss = result.mtp_loss,
+            .balance_loss = result.balance_loss,
+            .grad_norm = result.grad_norm,
+            .learning_rate = result.learning_rate,
+            .batch = result.sequences,
+            .seq_len = recipe_.data.seq_len,
+            .tokens_per_second = double(result.sequences * recipe_.data.seq_len) / seconds,
+            .step_seconds = seconds,
+            .max_violation = max_violation(result.expert_load),
+            .expert_load_entropy = expert_load_entropy(result.expert_load),
+            .skipped = trainer_.skipped(),
+            .bytes_peak = peak_bytes()};
+        if (result.skipped)
+            options_.warn(
+                concat("step ", progress.step, " skipped: loss or gradients were not finite"));
+        if (trainer_.finished() || is_due(recipe_.validation.every)) add_validation(metrics);
+        log_->add(metrics, result.expert_load);
+        options_.on_step(metrics);
+        if (is_due(recipe_.snapshot.every)) save();
+    }
+
+    bool is_due(int64_t every) const {
+        return every > 0 && trainer_.progress().step % every == 0;
+    }
+
+    void save() {
+        if (saved_step_ == trainer_.progress().step) return;
+        checkpoint::SnapshotWriter writer(out_ / "snapshots", trainer_.progress().step);
+        trainer_.save(writer, int(recipe_.snapshot.keep));
+        saved_step_ = trainer_.progress().step;
+        log_->note(concat("snapshot after step ", saved_step_));
+        log_->draw(recipe_.log.log_axis);
+    }
+
+    void finish() {
+        save();
+        summary_.finished = trainer_.finished();
+        if (summary_.finished) {
+            export_model(trainer_.model(), recipe_.data.tokenizer, out_ / "model");
+            summary_.model = (out_ / "model").string();
+        }
+        log_->note(concat(summary_.finished ? "finished" : "stopped", " after step ",
+                          trainer_.progress().step));
+        bool first = true;
+        for (const bool with_validation : {true, false}) {
+            for (const Metrics& m : log_->history()) {
+                if (with_validation && !m.validation_loss) continue;
+                if (first) summary_.first = m;
+                first = false;
+                summary_.last = m;
+            }
+            if (!first) return;
+        }
+    }
+
+    const Recipe& recipe_;
+    const PretrainOptions& options_;
+    fs::path out_;
+    Trainer trainer_;
+    RunLog* log_ = nullptr;
+    PretrainSummary summary_;
+    double bytes_per_token_ = 0;
+    int64_t saved_step_ = 0;
+};
+
+}  // namespace
+
+PretrainSummary pretrain(Context& context, const Recipe& recipe, const PretrainOptions& options) {
+    return Run(context, recipe, options)();
+}
+
+}  // namespace hadal::train

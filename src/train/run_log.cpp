@@ -1,0 +1,165 @@
+#include "train/run_log.h"
+
+#include <chrono>
+#include <ctime>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/file_map.h"
+#include "train/chart.h"
+
+namespace hadal::train {
+
+namespace {
+
+double wall_time() {
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
+
+std::vector<std::pair<std::string, double>> scalars_of(const Metrics& m) {
+    std::vector<std::pair<std::string, double>> scalars;
+    if (m.step > 0) {
+        scalars = {{"train/loss", m.loss},
+                   {"train/balance_loss", m.balance_loss},
+                   {"train/grad_norm", m.grad_norm},
+                   {"train/lr", m.learning_rate},
+                   {"train/batch", double(m.batch)},
+                   {"experts/max_violation", m.max_violation},
+                   {"experts/load_entropy", m.expert_load_entropy},
+                   {"speed/tokens_per_second", m.tokens_per_second},
+                   {"memory/bytes_peak", double(m.bytes_peak)}};
+    }
+    if (m.mtp_loss) scalars.emplace_back("train/mtp_loss", *m.mtp_loss);
+    if (m.validation_loss) scalars.emplace_back("validation/loss", *m.validation_loss);
+    if (m.validation_mtp_loss) scalars.emplace_back("validation/mtp_loss", *m.validation_mtp_loss);
+    if (m.bits_per_byte) scalars.emplace_back("validation/bits_per_byte", *m.bits_per_byte);
+    return scalars;
+}
+
+/// Exponential mean whose memory is about a fiftieth of the series; its start is corrected as
+/// Adam's.
+std::vector<std::pair<double, double>> smoothed(
+    const std::vector<std::pair<double, double>>& points) {
+    const double keep = 1 - 1 / std::max(1.0, double(points.size()) / 50);
+    std::vector<std::pair<double, double>> result;
+    double mean = 0, weight = 0;
+    for (const auto& [x, y] : points) {
+        mean = keep * mean + (1 - keep) * y;
+        weight = keep * weight + (1 - keep);
+        result.emplace_back(x, mean / weight);
+    }
+    return result;
+}
+
+}  // namespace
+
+RunLog::RunLog(std::filesystem::path run, int64_t step, bool tensorboard) : run_(std::move(run)) {
+    std::filesystem::create_directories(run_);
+    truncate(step);
+    metrics_.open(run_ / "metrics.jsonl", std::ios::binary | std::ios::app);
+    if (tensorboard)
+        tensorboard_ = std::make_unique<TensorboardWriter>(run_, wall_time(), step + 1);
+}
+
+void RunLog::truncate(int64_t step) {
+    const auto path = run_ / "metrics.jsonl";
+    if (!std::filesystem::exists(path)) return;
+    const std::string text = read_file(path);
+    std::string kept;
+    size_t begin = 0;
+    while (step > 0 && begin < text.size()) {
+        const size_t end = text.find('\n', begin);
+        if (end == std::string::npos) break;
+        const auto metrics = parse_metrics_line(std::string_view(text).substr(begin, end - begin));
+        if (!metrics || metrics->step > step) break;
+        history_.push_back(*metrics);
+        kept.append(text, begin, end + 1 - begin);
+        begin = end + 1;
+    }
+    write_file_atomically(path, kept);
+}
+
+void RunLog::add(const Metrics& metrics, const std::vector<std::vector<int64_t>>& expert_load) {
+    history_.push_back(metrics);
+    metrics_ << metrics_line(metrics) << '\n' << std::flush;
+    if (!metrics_) {
+        throw Error(Error::Kind::io, concat("cannot write ", (run_ / "metrics.jsonl").string(),
+                                            " (is the disk full?)"));
+    }
+    if (tensorboard_) tensorboard_->add(wall_time(), metrics.step, scalars_of(metrics));
+    if (expert_load_.size() != expert_load.size()) {
+        if (!expert_load.empty()) expert_load_ = expert_load;
+        return;
+    }
+    for (size_t layer = 0; layer < expert_load.size(); ++layer) {
+        for (size_t e = 0; e < expert_load[layer].size(); ++e) {
+            expert_load_[layer][e] += expert_load[layer][e];
+        }
+    }
+}
+
+void RunLog::note(std::string_view text) {
+    const std::time_t now = std::time(nullptr);
+    std::tm utc{};
+    gmtime_r(&now, &utc);
+    char time[32];
+    std::strftime(time, sizeof time, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    std::ofstream(run_ / "log.txt", std::ios::binary | std::ios::app)
+        << time << ' ' << text << '\n';
+}
+
+void RunLog::draw(bool log_axis) {
+    write_file_atomically(run_ / "loss.svg", loss_chart_svg(history_, log_axis));
+    if (!expert_load_.empty()) draw_expert_load();
+    expert_load_.clear();
+}
+
+void RunLog::draw_expert_load() {
+    const int64_t step = history_.empty() ? 0 : history_.back().step;
+    HeatMap map{.title = concat("Expert load up to step ", step),
+                .x_label = "expert",
+                .y_label = "tokens / even share",
+                .row_names = {},
+                .values = {}};
+    for (size_t layer = 0; layer < expert_load_.size(); ++layer) {
+        const auto& load = expert_load_[layer];
+        const auto total = std::accumulate(load.begin(), load.end(), int64_t(0));
+        auto& row = map.values.emplace_back();
+        for (const int64_t count : load) {
+            row.push_back(total == 0 ? 0 : double(count) * double(load.size()) / double(total));
+        }
+        map.row_names.push_back(concat("MoE ", layer + 1));
+    }
+    write_file_atomically(run_ / "expert_load.svg", heat_map_svg(map));
+}
+
+std::string loss_chart_svg(const std::vector<Metrics>& history, bool log_axis) {
+    Series raw{.name = "train", .color = "#1f77b4", .points = {}, .faint = true};
+    Series mtp_raw{.name = "MTP", .color = "#ff7f0e", .points = {}, .faint = true};
+    Series validation{.name = "validation", .color = "#d62728", .points = {}, .markers = true};
+    Series mtp_validation{
+        .name = "validation MTP", .color = "#9467bd", .points = {}, .markers = true};
+    for (const Metrics& m : history) {
+        const auto x = double(m.tokens);
+        if (m.step > 0) raw.points.emplace_back(x, m.loss);
+        if (m.step > 0 && m.mtp_loss) mtp_raw.points.emplace_back(x, *m.mtp_loss);
+        if (m.validation_loss) validation.points.emplace_back(x, *m.validation_loss);
+        if (m.validation_mtp_loss) mtp_validation.points.emplace_back(x, *m.validation_mtp_loss);
+    }
+    LineChart chart{.title = "Loss",
+                    .x_label = "tokens",
+                    .y_label = "nats per token",
+                    .log_y = log_axis,
+                    .series = {}};
+    const Series train{
+        .name = "train, smoothed", .color = raw.color, .points = smoothed(raw.points)};
+    const Series mtp{
+        .name = "train MTP, smoothed", .color = mtp_raw.color, .points = smoothed(mtp_raw.points)};
+    for (const Series& series : {mtp_raw, raw, mtp, train, mtp_validation, validation}) {
+        if (!series.points.empty()) chart.series.push_back(series);
+    }
+    return line_chart_svg(chart);
+}
+
+}  // namespace hadal::train

@@ -1,0 +1,290 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/json.h"
+#include "core/random.h"
+#include "model/rotary_scaling.h"
+#include "ops/convert.h"
+#include "optim/batch_size_schedule.h"
+#include "optim/learning_rate.h"
+
+namespace hadal::train {
+
+namespace {
+
+std::vector<data::MixtureSource> mixture(const Recipe& recipe) {
+    std::vector<data::MixtureSource> sources;
+    for (size_t i = 0; i < recipe.data.train.size(); ++i) {
+        const double weight = recipe.data.weights.empty() ? 1 : recipe.data.weights[i];
+        sources.push_back({.path = recipe.data.train[i], .weight = weight});
+    }
+    return sources;
+}
+
+Tensor owned(Shape shape, DType dtype) {
+    return Tensor::uninitialized(shape, dtype);
+}
+
+/// Adds one micro-batch's result to the step's.
+void accumulate(const model::LossResult& part, model::LossResult& whole) {
+    whole.loss_sum += part.loss_sum;
+    whole.targets += part.targets;
+    whole.balance_loss += part.balance_loss;
+    whole.mtp_loss_sum.resize(part.mtp_loss_sum.size());
+    whole.mtp_targets.resize(part.mtp_targets.size());
+    for (size_t k = 0; k < part.mtp_targets.size(); ++k) {
+        whole.mtp_loss_sum[k] += part.mtp_loss_sum[k];
+        whole.mtp_targets[k] += part.mtp_targets[k];
+    }
+    if (whole.expert_load.empty()) {
+        whole.expert_load = part.expert_load;
+        return;
+    }
+    for (size_t layer = 0; layer < part.expert_load.size(); ++layer) {
+        for (size_t e = 0; e < part.expert_load[layer].size(); ++e) {
+            whole.expert_load[layer][e] += part.expert_load[layer][e];
+        }
+    }
+}
+
+double mean_loss(const model::LossResult& result) {
+    return result.loss_sum / double(std::max<int64_t>(1, result.targets));
+}
+
+std::optional<double> mean_mtp_loss(const model::LossResult& result) {
+    double sum = 0;
+    int64_t depths = 0;
+    for (size_t k = 0; k < result.mtp_targets.size(); ++k) {
+        if (result.mtp_targets[k] == 0) continue;
+        sum += result.mtp_loss_sum[k] / double(result.mtp_targets[k]);
+        ++depths;
+    }
+    if (depths == 0) return std::nullopt;
+    return sum / double(depths);
+}
+
+}  // namespace
+
+Trainer::Trainer(Context& context, const Recipe& recipe)
+    : context_(context), recipe_(recipe), guard_(recipe.guard()) {
+    if (!recipe_.data.random) {
+        loader_ =
+            std::make_unique<data::Loader>(mixture(recipe_), recipe_.data.seq_len,
+                                           uint64_t(recipe_.run.seed), recipe_.model.vocab_size);
+    }
+    if (!recipe_.data.validation.empty()) {
+        const std::vector<std::filesystem::path> paths(recipe_.data.validation.begin(),
+                                                       recipe_.data.validation.end());
+        validation_ = std::make_unique<data::ValidationLoader>(paths, recipe_.data.seq_len,
+                                                               recipe_.model.vocab_size);
+    }
+    init_model();
+    gradients_ = model::zero_gradients(recipe_.model);
+    collect_parameters();
+    const bool with_mtp = recipe_.mtp.weight > 0 || recipe_.mtp.late_weight > 0;
+    const int64_t tokens = recipe_.batch.micro_batch * recipe_.data.seq_len;
+    saved_ = model::allocate_saved(recipe_.model, tokens, recipe_.dtype(), with_mtp, owned);
+    space_ = model::allocate_backward(recipe_.model, tokens, recipe_.dtype(), with_mtp, owned);
+}
+
+void Trainer::init_model() {
+    if (recipe_.init_from.empty()) {
+        model_.weights = model::init_weights(context_, recipe_.model, recipe_.dtype(),
+                                             uint64_t(recipe_.run.seed));
+    } else {
+        const auto files = checkpoint::HuggingFace::open(recipe_.init_from);
+        model_.weights = model::load_weights(recipe_.model, files, recipe_.dtype());
+        // What was loaded may be a read-only view of the file.
+        for (const model::Parameter& p : model::parameters(recipe_.model, model_.weights)) {
+            *p.tensor = p.tensor->clone();
+        }
+        if (recipe_.model.tie_word_embeddings) model_.weights.lm_head = model_.weights.embed_tokens;
+    }
+    model_.config = recipe_.model;
+    model_.cos_sin = model::rotary_table(recipe_.model, recipe_.data.seq_len,
+                                         model::statistics_dtype(recipe_.dtype()));
+}
+
+void Trainer::collect_parameters() {
+    const auto weights = model::parameters(recipe_.model, model_.weights);
+    const auto gradients = model::parameters(recipe_.model, gradients_);
+    for (size_t i = 0; i < weights.size(); ++i) {
+        if (weights[i].role == model::Role::router_bias) {
+            router_biases_.emplace_back(weights[i].name, *weights[i].tensor);
+            continue;
+        }
+        parameters_.push_back({.name = weights[i].name,
+                               .parameter = *weights[i].tensor,
+                               .gradient = *gradients[i].tensor,
+                               .decay = recipe_.optimizer.decay == "all" ||
+                                        model::has_weight_decay(weights[i].role)});
+    }
+    adamw_ = std::make_unique<optim::Adamw>(context_, parameters_, recipe_.adamw());
+}
+
+bool Trainer::finished() const {
+    return recipe_.run.steps > 0 ? progress_.step >= recipe_.run.steps
+                                 : progress_.tokens >= recipe_.run.tokens;
+}
+
+Tensor Trainer::samples(int64_t first, int64_t count) const {
+    if (loader_) return loader_->samples(first, count);
+    Tensor rows = Tensor::uninitialized({count, recipe_.data.seq_len + 1}, DType::i32);
+    const auto vocab = uint64_t(recipe_.model.vocab_size);
+    for (int64_t i = 0; i < count; ++i) {
+        const auto row = rows.row<int32_t>(i);
+        for (size_t t = 0; t < row.size(); ++t) {
+            row[t] =
+                int32_t(random_bits(uint64_t(recipe_.run.seed), uint64_t(first + i), t) % vocab);
+        }
+    }
+    return rows;
+}
+
+model::LossOptions Trainer::loss_options(int64_t sequences) const {
+    const bool late = progress_.tokens >= recipe_.tokens_at(recipe_.mtp.late_from);
+    return {.main_scale = 1 / double(sequences * recipe_.data.seq_len),
+            .mtp_weight = late ? recipe_.mtp.late_weight : recipe_.mtp.weight,
+            .balance_alpha = recipe_.balance.alpha,
+            .balance_scale = 1 / double(sequences)};
+}
+
+StepResult Trainer::step() {
+    StepResult result;
+    result.sequences = optim::batch_size(recipe_.batch_schedule(), progress_.tokens);
+    result.learning_rate =
+        optim::learning_rate(recipe_.learning_rate_schedule(), progress_.step, progress_.tokens);
+    const model::LossOptions options = loss_options(result.sequences);
+    model::LossResult sums;
+    for (int64_t done = 0; done < result.sequences; done += recipe_.batch.micro_batch) {
+        const auto batch =
+            model::make_batch(samples(progress_.samples + done, recipe_.batch.micro_batch));
+        accumulate(
+            model::forward_backward(context_, model_, batch, options, saved_, space_, gradients_),
+            sums);
+    }
+    result.loss = mean_loss(sums);
+    result.mtp_loss = mean_mtp_loss(sums);
+    result.balance_loss = sums.balance_loss;
+    result.expert_load = std::move(sums.expert_load);
+    const auto verdict = guard_.inspect(context_, parameters_, result.loss);
+    result.grad_norm = verdict.norm;
+    result.skipped = verdict.skip;
+    update(result, verdict.scale);
+    progress_.step += 1;
+    progress_.samples += result.sequences;
+    progress_.tokens += result.sequences * recipe_.data.seq_len;
+    return result;
+}
+
+void Trainer::update(const StepResult& result, double scale) {
+    if (result.skipped) {
+        adamw_->discard_gradients();
+        return;
+    }
+    adamw_->step(context_, result.learning_rate, scale);
+    const bool biased = recipe_.balance.bias_rate > 0 && !router_biases_.empty() &&
+                        progress_.tokens < recipe_.tokens_at(recipe_.balance.bias_until);
+    if (biased) {
+        model::update_router_bias(recipe_.model, model_.weights, result.expert_load,
+                                  recipe_.balance.bias_rate);
+    }
+}
+
+std::optional<ValidationResult> Trainer::validate() {
+    if (!validation_) return std::nullopt;
+    const int64_t available = validation_->windows();
+    const int64_t wanted = recipe_.validation.sequences;
+    const int64_t count = wanted == 0 ? available : std::min(available, wanted);
+    model::LossOptions options = loss_options(count);
+    options.mtp_weight = saved_.mtp.empty() ? 0 : 1;
+    model::LossResult sums;
+    for (int64_t done = 0; done < count; done += recipe_.batch.micro_batch) {
+        const int64_t sequences = std::min(recipe_.batch.micro_batch, count - done);
+        const auto batch = model::make_batch(validation_->samples(done, sequences));
+        if (sequences == recipe_.batch.micro_batch) {
+            accumulate(model::evaluate(context_, model_, batch, options, saved_), sums);
+        } else {
+            model::Saved rest =
+                model::allocate_saved(recipe_.model, sequences * recipe_.data.seq_len,
+                                      recipe_.dtype(), !saved_.mtp.empty(), owned);
+            accumulate(model::evaluate(context_, model_, batch, options, rest), sums);
+        }
+    }
+    return ValidationResult{
+        .loss = mean_loss(sums), .mtp_loss = mean_mtp_loss(sums), .sequences = count};
+}
+
+void Trainer::save(checkpoint::SnapshotWriter& writer, int keep) {
+    for (const optim::Adamw::State& state : adamw_->states()) {
+        writer.add("master." + state.name, state.master);
+        writer.add("m." + state.name, state.m);
+        writer.add("v." + state.name, state.v);
+    }
+    for (const auto& [name, bias] : router_biases_) writer.add("bias." + name, bias);
+    const nlohmann::ordered_json state = {
+        {"step", progress_.step},
+        {"tokens", progress_.tokens},
+        {"samples", progress_.samples},
+        {"data_fingerprint", loader_ ? loader_->fingerprint() : 0},
+        {"adam_steps", adamw_->steps()},
+        {"skipped", guard_.state().skipped},
+        {"skipped_run", guard_.state().skipped_run},
+        {"recipe", recipe_text(recipe_)},
+    };
+    writer.finish(state.dump(2) + "\n", keep);
+}
+
+void Trainer::restore(const checkpoint::Snapshot& snapshot) {
+    const std::string where = snapshot.directory().string();
+    try {
+        const auto state = parse_json(snapshot.state(), where);
+        const Recipe before = parse_recipe(state.at("recipe").get<std::string>(), where, {});
+        const std::string difference = first_difference(recipe_, before);
+        if (!difference.empty()) {
+            throw Error(
+                Error::Kind::bad_input,
+                concat("the snapshot is of another configuration: ", difference, ": ", where,
+                       " (resume with the run's own recipe, or give another run.out)"));
+        }
+        if (loader_) {
+            loader_->resume({.fingerprint = state.at("data_fingerprint").get<uint64_t>(),
+                             .samples = state.at("samples").get<int64_t>()});
+        }
+        restore_tensors(snapshot, state.at("adam_steps").get<int64_t>());
+        guard_.restore({.skipped = state.at("skipped").get<int64_t>(),
+                        .skipped_run = state.at("skipped_run").get<int64_t>()});
+        progress_ = {.step = state.at("step").get<int64_t>(),
+                     .tokens = state.at("tokens").get<int64_t>(),
+                     .samples = state.at("samples").get<int64_t>()};
+    } catch (const nlohmann::json::exception& error) {
+        throw Error(Error::Kind::corrupt_file,
+                    concat("the snapshot's state.json lacks a value: ", where, ": ", error.what()));
+    }
+}
+
+void Trainer::restore_tensors(const checkpoint::Snapshot& snapshot, int64_t adam_steps) {
+    const auto fill = [&](const std::string& name, Tensor& tensor) {
+        const Tensor stored = snapshot.load(name);
+        if (stored.shape() != tensor.shape() || stored.dtype() != tensor.dtype()) {
+            throw Error(
+                Error::Kind::corrupt_file,
+                concat("tensor '", name, "' of the snapshot is ", stored.shape().text(),
+                       ", expected ", tensor.shape().text(), ": ", snapshot.directory().string()));
+        }
+        tensor.copy_from(stored);
+    };
+    for (optim::Adamw::State& state : adamw_->states()) {
+        fill("master." + state.name, state.master);
+        fill("m." + state.name, state.m);
+        fill("v." + state.name, state.v);
+    }
+    for (auto& [name, bias] : router_biases_) fill("bias." + name, bias);
+    adamw_->restored(context_, adam_steps);
+}
+
+}  // namespace hadal::train
