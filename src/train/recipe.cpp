@@ -161,6 +161,9 @@ void read_model(const toml::table& table, const std::string& where, Recipe& reci
         if (key != "preset" && key != "init_from") config[key] = to_json(value, where);
     }
     recipe.model = model::parse_config(config.dump(), concat(where, ": [model]"));
+    // Training computes in one type and writes it; quantising is a step of its own.
+    recipe.model.block_fp8 = false;
+    recipe.model.dtype = recipe.dtype();
 }
 
 /// "recipes/x.toml line 12"
