@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "data/content_hash.h"
 #include "data/utf8.h"
 
@@ -122,8 +123,7 @@ std::string to_json_line(const Document& document) {
 }
 
 Document from_json_line(std::string_view line, const std::string& where) {
-    const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (object.is_discarded()) refuse(where, "not a JSON object in UTF-8");
+    const Json object = parse_json(line, where);
     if (!object.is_object()) refuse(where, "a line must be one JSON object");
     Document document;
     document.text = content_of(object, where);

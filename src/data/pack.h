@@ -6,33 +6,15 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/thread_pool.h"
+#include "data/encoder.h"
 #include "data/packed_corpus.h"
 
 namespace hadal::data {
-
-/// What packing needs of a tokenizer.
-struct Encoder {
-    /// Any bytes, special tokens spelled in them taken as text. Called from several threads.
-    std::function<std::vector<int32_t>(std::string_view)> encode;
-    int64_t vocab_size = 0;
-    std::optional<int32_t> bos = {};  // put before each document, because generation begins with it
-    int32_t eos = 0;
-    struct MiddleMarkers {
-        int32_t begin;
-        int32_t hole;
-        int32_t end;
-    };
-    std::optional<MiddleMarkers> middle = {};
-    std::string hash = {};  // of tokenizer.json
-};
 
 struct PackOptions {
     double middle_rate = 0.1;       // V3 report §4.1

@@ -4,16 +4,18 @@
 
 #include "core/error.h"
 #include "core/file_map.h"
+#include "core/json.h"
 
 namespace hadal::data {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;  // written in the order a person reads
 
 constexpr const char* kFormat = "hadal packed corpus 1";
 
-Json to_json(const PackedSplit& split) {
+OrderedJson to_json(const PackedSplit& split) {
     return {{"documents", split.documents},
             {"tokens", split.tokens},
             {"text_bytes", split.text_bytes},
@@ -71,7 +73,7 @@ std::optional<PackedSplit> read_split(const Fields& source, const char* key,
 
 PackedCorpus PackedCorpus::open(const std::filesystem::path& folder) {
     const std::filesystem::path path = folder / "manifest.json";
-    const Json manifest = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+    const Json manifest = parse_json(read_file(path), path.string());
     const Fields fields(manifest, path);
     if (fields.get<std::string>("format") != kFormat) {
         fields.refuse(concat("\"format\" is not \"", kFormat, "\""));
@@ -98,20 +100,20 @@ PackedCorpus PackedCorpus::open(const std::filesystem::path& folder) {
 }
 
 void PackedCorpus::write(const std::filesystem::path& to) const {
-    Json manifest;
+    OrderedJson manifest;
     manifest["format"] = kFormat;
     manifest["vocab_size"] = vocab_size;
     manifest["tokenizer_hash"] = tokenizer_hash;
     manifest["fill_in_middle_rate"] = middle_rate;
     manifest["seed"] = seed;
     for (const Split split : {Split::train, Split::validation}) {
-        Json sum = to_json(total(split));
+        OrderedJson sum = to_json(total(split));
         sum.erase("hash");
         manifest[std::string(name(split))] = sum;
     }
-    manifest["sources"] = Json::array();
+    manifest["sources"] = OrderedJson::array();
     for (const PackedSource& source : sources) {
-        Json entry = {{"name", source.name}, {"weight", source.weight}};
+        OrderedJson entry = {{"name", source.name}, {"weight", source.weight}};
         if (source.train) entry["train"] = to_json(*source.train);
         if (source.validation) entry["validation"] = to_json(*source.validation);
         manifest["sources"].push_back(entry);

@@ -151,9 +151,19 @@ void TokenDataset::copy(int64_t begin, std::span<int32_t> out) const {
 uint64_t TokenDataset::fingerprint() const {
     const std::string_view bytes = bin_->text();
     constexpr size_t kEnd = 1 << 16;
-    const uint64_t front = content_hash(bytes.substr(0, kEnd), uint64_t(width_));
-    return content_hash(bytes.substr(bytes.size() - std::min(bytes.size(), kEnd)),
-                        front + bytes.size() * 31 + uint64_t(documents_));
+    const uint64_t front = data::content_hash(bytes.substr(0, kEnd), uint64_t(width_));
+    return data::content_hash(bytes.substr(bytes.size() - std::min(bytes.size(), kEnd)),
+                              front + bytes.size() * 31 + uint64_t(documents_));
+}
+
+uint64_t TokenDataset::content_hash() const {
+    uint64_t hash = 0;
+    for (int64_t i = 0; i < documents_; ++i) {
+        const auto [begin, end] = document(i);
+        const auto first = size_t(begin * width_);
+        hash = data::content_hash(bin_->text().substr(first, size_t((end - begin) * width_)), hash);
+    }
+    return hash;
 }
 
 TokenDatasetWriter::TokenDatasetWriter(fs::path path, int64_t vocab_size)

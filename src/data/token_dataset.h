@@ -54,6 +54,8 @@ class TokenDataset {
     /// Names the content: sizes, the first and the last ids. Cheap for any size; not the manifest's
     /// full hash.
     uint64_t fingerprint() const;
+    /// Over all ids as stored, document by document: what a manifest records. Reads everything.
+    uint64_t content_hash() const;
 
   private:
     int64_t sequence_begin(int64_t sequence) const;  // in tokens
