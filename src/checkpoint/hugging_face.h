@@ -1,6 +1,7 @@
 // A model directory in Hugging Face layout: config.json and model.safetensors, or several files
 // with an index that says which tensor is where. Opening reads headers only. Knows files, names,
-// types and shapes; what they mean is src/model's business.
+// types and shapes; what they mean is src/model's business. Const members may be called from
+// several threads at once.
 #pragma once
 
 #include <cstdint>

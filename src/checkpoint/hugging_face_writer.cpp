@@ -10,7 +10,7 @@ namespace hadal::checkpoint {
 namespace {
 
 /// `directory` if a model may be written there.
-const std::filesystem::path& checked_target(const std::filesystem::path& directory, bool force) {
+std::filesystem::path checked_target(const std::filesystem::path& directory, bool force) {
     std::error_code ignored;
     if (!std::filesystem::exists(std::filesystem::symlink_status(directory, ignored))) {
         return directory;

@@ -170,7 +170,7 @@ class HeaderHandler {
             corrupt(where_, concat("tensor ", printable(name_), " ends at byte ", offsets[1],
                                    " of the data, which has ", data_bytes_, kMendDownload));
         }
-        const Shape shape = checked_shape(offsets[1] - offsets[0]);
+        const Shape shape = checked_shape(*entry_.shape, *entry_.dtype, offsets[1] - offsets[0]);
         header_.tensors.push_back({.name = std::move(name_),
                                    .dtype = *entry_.dtype,
                                    .shape = shape,
@@ -179,8 +179,7 @@ class HeaderHandler {
 
     /// Multiplies with a check at every step: a product that wrapped round could equal the size by
     /// accident.
-    Shape checked_shape(uint64_t bytes) const {
-        const std::vector<uint64_t>& sizes = *entry_.shape;
+    Shape checked_shape(const std::vector<uint64_t>& sizes, DType dtype, uint64_t bytes) const {
         if (sizes.size() > size_t(Shape::kMaxRank)) {
             throw Error(
                 Error::Kind::unsupported,
@@ -189,7 +188,7 @@ class HeaderHandler {
         }
         constexpr auto kLimit = uint64_t(std::numeric_limits<int64_t>::max());
         std::vector<int64_t> shape;
-        uint64_t needed = uint64_t(size_of(*entry_.dtype));
+        uint64_t needed = uint64_t(size_of(dtype));
         bool has_zero = false;
         for (const uint64_t size : sizes) {
             if (size > kLimit || (size > 0 && size > kLimit / needed)) {

@@ -147,6 +147,7 @@ void SnapshotWriter::finish(std::string_view state, int keep) {
     {
         StagedDirectory directory(snapshots_ / directory_name(step_));
         std::vector<TensorSpec> specs;
+        specs.reserve(tensors_.size());
         for (const auto& [name, tensor] : tensors_) {
             specs.push_back({name, tensor.dtype(), tensor.shape()});
         }

@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -28,7 +27,7 @@ std::filesystem::path parent_of(const std::filesystem::path& path) {
     return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
-std::filesystem::path without_trailing_slash(std::filesystem::path path) {
+std::filesystem::path without_trailing_slash(const std::filesystem::path& path) {
     return path.has_filename() ? path : path.parent_path();
 }
 
@@ -70,8 +69,8 @@ void exchange_in_two_steps(const std::filesystem::path& path, const std::filesys
 
 }  // namespace
 
-StagedDirectory::StagedDirectory(std::filesystem::path target)
-    : target_(without_trailing_slash(std::move(target))),
+StagedDirectory::StagedDirectory(const std::filesystem::path& target)
+    : target_(without_trailing_slash(target)),
       path_(target_.string() + concat(".tmp-", ::getpid())) {
     std::error_code error;
     std::filesystem::create_directories(parent_of(target_), error);

@@ -11,7 +11,7 @@ class StagedDirectory {
     /// Creates `target`.tmp-PID, and target's parents where they lack; removes such a directory of
     /// a process that no longer lives. Whether `target` may exist is the caller's to check before.
     /// Error(io) names the directory and the system's reason, here and below.
-    explicit StagedDirectory(std::filesystem::path target);
+    explicit StagedDirectory(const std::filesystem::path& target);
     /// Removes what was written unless publish() returned.
     ~StagedDirectory();
     StagedDirectory(const StagedDirectory&) = delete;
