@@ -1,13 +1,11 @@
 #include "ops/attention_prefill.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
-#include <type_traits>
 
-#include "formats/bfloat16.h"
 #include "ops/cpu/attention_prefill.h"
 #include "ops/cpu/dispatch.h"
+#include "ops/cpu/statistic.h"
 
 namespace hadal::ops {
 
@@ -51,58 +49,6 @@ void with_type(DType dtype, const F& f) {
     }
 }
 
-template <class T>
-using Statistic = std::conditional_t<std::is_same_v<T, double>, double, float>;
-
-float widen(bf16 value) {
-    return to_float(value);
-}
-float widen(float value) {
-    return value;
-}
-double widen(double value) {
-    return value;
-}
-template <class T>
-T narrow(Statistic<T> value) {
-    if constexpr (std::is_same_v<T, bf16>)
-        return to_bf16(value);
-    else
-        return value;
-}
-template <class T>
-Statistic<T> rounded(Statistic<T> value) {
-    return widen(narrow<T>(value));
-}
-
-template <class T>
-struct Plain {
-    using S = Statistic<T>;
-    const Tensor &q, &kv, &k_pe;
-    const AttentionShape& shape;
-    int64_t nope = shape.qk_nope_head_dim, rope = shape.qk_rope_head_dim, v_dim = shape.v_head_dim;
-
-    const T* q_of(int64_t t, int64_t h) const {
-        return q.row<T>(t).data() + h * (nope + rope);
-    }
-    const T* k_of(int64_t t, int64_t h) const {
-        return kv.row<T>(t).data() + h * (nope + v_dim);
-    }
-    const T* v_of(int64_t t, int64_t h) const {
-        return k_of(t, h) + nope;
-    }
-
-    S score(int64_t t, int64_t j, int64_t h) const {
-        const T* a = q_of(t, h);
-        const T* k = k_of(j, h);
-        const T* pe = k_pe.row<T>(j).data();
-        S sum = 0;
-        for (int64_t i = 0; i < nope; ++i) sum += widen(a[i]) * widen(k[i]);
-        for (int64_t i = 0; i < rope; ++i) sum += widen(a[nope + i]) * widen(pe[i]);
-        return sum * S(shape.scale);
-    }
-};
-
 cpu::PrefillSizes sizes_of(const AttentionShape& shape) {
     return {.heads = shape.heads,
             .nope = shape.qk_nope_head_dim,
@@ -113,6 +59,11 @@ cpu::PrefillSizes sizes_of(const AttentionShape& shape) {
 
 template <class T>
 cpu::Rows<const T> rows_of(const Tensor& tensor) {
+    return {tensor.data_as<T>(), tensor.row_stride()};
+}
+
+template <class T>
+cpu::Rows<T> writable_rows(Tensor& tensor) {
     return {tensor.data_as<T>(), tensor.row_stride()};
 }
 
@@ -160,6 +111,47 @@ void run_forward(Context& context, const cpu::PrefillForward<T, S>& forward,
         });
 }
 
+/// Sequences that are not empty, the longest first.
+std::span<cpu::PrefillItem> sequences_of(Workspace& workspace, std::span<const int64_t> starts) {
+    const auto all = workspace.take<cpu::PrefillItem>(int64_t(starts.size()));
+    size_t count = 0;
+    for (size_t s = 1; s < starts.size(); ++s) {
+        if (starts[s - 1] == starts[s]) continue;
+        all[count++] = {
+            .head = 0, .start = starts[s - 1], .begin = starts[s - 1], .end = starts[s]};
+    }
+    const auto sequences = all.first(count);
+    std::sort(sequences.begin(), sequences.end(), [](const auto& a, const auto& b) {
+        return a.end - a.start != b.end - b.start ? a.end - a.start > b.end - b.start
+                                                  : a.start < b.start;
+    });
+    return sequences;
+}
+
+template <Isa isa, class T, class S>
+void run_backward(Context& context, const cpu::PrefillBackward<T, S>& backward,
+                  std::span<const int64_t> starts, cpu::Rows<T> d_k_pe) {
+    const Workspace::Scope scope(context.workspace);
+    const auto sequences = sequences_of(context.workspace, starts);
+    if (sequences.empty()) return;
+    const cpu::PrefillSizes& sizes = backward.forward.sizes;
+    const int64_t bytes = cpu::attention_prefill_backward_scratch<isa, T, S>(
+        sizes, sequences[0].end - sequences[0].start);
+    const auto scratch = context.workspace.take<std::byte>(bytes * context.threads.size());
+    context.threads.parallel_ranges(
+        int64_t(sequences.size()) * sizes.heads, 1, [&](int64_t begin, int64_t end, int thread) {
+            for (int64_t i = begin; i < end; ++i) {
+                const cpu::PrefillItem& sequence = sequences[size_t(i / sizes.heads)];
+                cpu::attention_prefill_backward_item<isa>(backward, i % sizes.heads, sequence.start,
+                                                          sequence.end,
+                                                          scratch.data() + thread * bytes);
+            }
+        });
+    context.threads.parallel_for(backward.tokens, 64, [&](int64_t token) {
+        cpu::attention_prefill_sum_heads<isa>(backward, token, d_k_pe);
+    });
+}
+
 }  // namespace
 
 void attention_prefill(Context& context, const Tensor& q, const Tensor& kv, const Tensor& k_pe,
@@ -171,13 +163,13 @@ void attention_prefill(Context& context, const Tensor& q, const Tensor& kv, cons
     require(o, q.dtype(), {tokens, shape.heads * shape.v_head_dim}, "o");
     require(lse, statistics_of(q.dtype()), {tokens, shape.heads}, "lse");
     with_type(q.dtype(), [&]<class T>() {
-        using S = Statistic<T>;
+        using S = cpu::Statistic<T>;
         const cpu::PrefillForward<T, S> forward = {.sizes = sizes_of(shape),
                                                    .q = rows_of<T>(q),
                                                    .kv = rows_of<T>(kv),
                                                    .k_pe = rows_of<T>(k_pe),
-                                                   .o = {o.data_as<T>(), o.row_stride()},
-                                                   .lse = {lse.data_as<S>(), lse.row_stride()}};
+                                                   .o = writable_rows<T>(o),
+                                                   .lse = writable_rows<S>(lse)};
         cpu::with_matmul_isa(context.isa,
                              [&]<Isa isa>() { run_forward<isa>(context, forward, starts); });
     });
@@ -197,59 +189,24 @@ void attention_prefill_backward(Context& context, const Tensor& d_o, const Atten
     require(gradients.d_kv, q.dtype(), kv.shape(), "d_kv");
     require(gradients.d_k_pe, q.dtype(), k_pe.shape(), "d_k_pe");
     with_type(q.dtype(), [&]<class T>() {
-        using S = Statistic<T>;
-        const Plain<T> plain{q, kv, k_pe, shape};
-        const int64_t nope = plain.nope, rope = plain.rope, v_dim = plain.v_dim, dim = nope + rope;
-        Workspace::Scope scope(context.workspace);
-        const auto d_q = context.workspace.take<S>(tokens * heads * dim);
-        const auto d_kv = context.workspace.take<S>(tokens * heads * (nope + v_dim));
-        const auto d_pe = context.workspace.take<S>(heads * tokens * rope);
-        std::fill(d_q.begin(), d_q.end(), S(0));
-        std::fill(d_kv.begin(), d_kv.end(), S(0));
-        std::fill(d_pe.begin(), d_pe.end(), S(0));
-        context.threads.parallel_for(heads, [&](int64_t h) {
-            for (int64_t t = 0; t < tokens; ++t) {
-                const int64_t first = *(std::upper_bound(starts.begin(), starts.end(), t) - 1);
-                const T* g = d_o.row<T>(t).data() + h * v_dim;
-                const T* out = o.row<T>(t).data() + h * v_dim;
-                S d = 0;
-                for (int64_t i = 0; i < v_dim; ++i) d += widen(g[i]) * widen(out[i]);
-                for (int64_t j = first; j <= t; ++j) {
-                    const S p = std::exp(plain.score(t, j, h) - lse.row<S>(t)[size_t(h)]);
-                    S* d_row = d_kv.data() + (j * heads + h) * (nope + v_dim);
-                    S d_p = 0;
-                    for (int64_t i = 0; i < v_dim; ++i) {
-                        d_p += widen(g[i]) * widen(plain.v_of(j, h)[i]);
-                        d_row[nope + i] += rounded<T>(p) * widen(g[i]);
-                    }
-                    const S d_s = rounded<T>(p * (d_p - d) * S(shape.scale));
-                    S* dq_row = d_q.data() + (t * heads + h) * dim;
-                    for (int64_t i = 0; i < nope; ++i) {
-                        dq_row[i] += d_s * widen(plain.k_of(j, h)[i]);
-                        d_row[i] += d_s * widen(plain.q_of(t, h)[i]);
-                    }
-                    S* pe_row = d_pe.data() + (h * tokens + j) * rope;
-                    for (int64_t i = 0; i < rope; ++i) {
-                        dq_row[nope + i] += d_s * widen(k_pe.row<T>(j)[size_t(i)]);
-                        pe_row[i] += d_s * widen(plain.q_of(t, h)[nope + i]);
-                    }
-                }
-            }
-        });
-        context.threads.parallel_for(tokens, 8, [&](int64_t t) {
-            for (int64_t i = 0; i < heads * dim; ++i) {
-                gradients.d_q.row<T>(t)[size_t(i)] = narrow<T>(d_q[size_t(t * heads * dim + i)]);
-            }
-            const int64_t width = heads * (nope + v_dim);
-            for (int64_t i = 0; i < width; ++i) {
-                gradients.d_kv.row<T>(t)[size_t(i)] = narrow<T>(d_kv[size_t(t * width + i)]);
-            }
-            for (int64_t i = 0; i < rope; ++i) {
-                S sum = 0;
-                for (int64_t h = 0; h < heads; ++h)
-                    sum += d_pe[size_t((h * tokens + t) * rope + i)];
-                gradients.d_k_pe.row<T>(t)[size_t(i)] = narrow<T>(sum);
-            }
+        using S = cpu::Statistic<T>;
+        const Workspace::Scope scope(context.workspace);
+        const auto parts = context.workspace.take<S>(heads * tokens * shape.qk_rope_head_dim);
+        Tensor o_rows = o, lse_rows = lse;  // handles: only read
+        const cpu::PrefillBackward<T, S> backward = {
+            .forward = {.sizes = sizes_of(shape),
+                        .q = rows_of<T>(q),
+                        .kv = rows_of<T>(kv),
+                        .k_pe = rows_of<T>(k_pe),
+                        .o = writable_rows<T>(o_rows),
+                        .lse = writable_rows<S>(lse_rows)},
+            .d_o = rows_of<T>(d_o),
+            .d_q = writable_rows<T>(gradients.d_q),
+            .d_kv = writable_rows<T>(gradients.d_kv),
+            .d_k_pe = {parts.data(), shape.qk_rope_head_dim},
+            .tokens = tokens};
+        cpu::with_matmul_isa(context.isa, [&]<Isa isa>() {
+            run_backward<isa>(context, backward, starts, writable_rows<T>(gradients.d_k_pe));
         });
     });
 }

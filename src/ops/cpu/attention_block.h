@@ -12,12 +12,19 @@
 // is packed.
 #pragma once
 
-#include "ops/cpu/attention_vector.h"
+#include "ops/cpu/simd.h"
 
 namespace hadal::ops::cpu {
 namespace {
 
+constexpr Isa kIsa = Isa::HADAL_THIS_ISA;
 constexpr int kPanel = 16;
+
+/// Sums of type S (float or double), as many as a register holds.
+template <class S>
+using Lanes = Vector<kIsa, S>;
+template <class S>
+constexpr int kLanes = int(Lanes<S>::kLanes);
 
 constexpr int64_t round_up(int64_t value, int64_t step) {
     return (value + step - 1) / step * step;
@@ -63,15 +70,15 @@ template <class T>
 struct Operand {  // kLanes<Sum> columns of one k (or one pair of k)
     using Sum = typename Numbers<T>::Sum;
     using Packed = typename Numbers<T>::Packed;
-    using type = Vector<Sum>;
+    using type = Lanes<Sum>;
     static type columns(const Packed* from) {
-        return load<Sum>(from);
+        return type::load(from, Whole{});
     }
     static type broadcast(const Packed* from) {
-        return splat<Sum>(*from);
+        return type::all(*from);
     }
-    static Vector<Sum> add_product(type a, type b, Vector<Sum> sum) {
-        return multiply_add(a, b, sum);
+    static type add_product(type a, type b, type sum) {
+        return fma(a, b, sum);
     }
 };
 
@@ -87,8 +94,8 @@ struct Operand<bf16> {
         __builtin_memcpy(&pair, from, 4);
         return _mm512_set1_epi32(pair);
     }
-    static FloatVector add_product(type a, type b, FloatVector sum) {
-        return FloatVector(_mm512_dpbf16_ps(__m512(sum), __m512bh(a), __m512bh(b)));
+    static Lanes<float> add_product(type a, type b, Lanes<float> sum) {
+        return {_mm512_dpbf16_ps(sum.v, __m512bh(a), __m512bh(b))};
     }
 };
 #endif
@@ -102,10 +109,11 @@ inline void multiply_tile(const typename Numbers<T>::Packed* a, int64_t a_stride
     using Op = Operand<T>;
     constexpr int kPair = Numbers<T>::kPair;
     constexpr int kEach = kPanel / kLanes<S>;  // vectors of a panel
-    Vector<S> sum[rows][panels * kEach];
+    Lanes<S> sum[rows][panels * kEach];
     for (int r = 0; r < rows; ++r) {
         for (int v = 0; v < panels * kEach; ++v) {
-            sum[r][v] = add ? load(c + r * c_stride + v * kLanes<S>) : splat(S(0));
+            sum[r][v] =
+                add ? Lanes<S>::load(c + r * c_stride + v * kLanes<S>, Whole{}) : Lanes<S>::all(0);
         }
     }
     for (int64_t k = 0; k < depth; k += kPair) {
@@ -123,7 +131,7 @@ inline void multiply_tile(const typename Numbers<T>::Packed* a, int64_t a_stride
     }
     for (int r = 0; r < rows; ++r) {
         for (int v = 0; v < panels * kEach; ++v) {
-            store(c + r * c_stride + v * kLanes<S>, sum[r][v]);
+            store(c + r * c_stride + v * kLanes<S>, sum[r][v], Whole{});
         }
     }
 }
@@ -229,10 +237,12 @@ inline void multiply_panels(const ProductOperands<T>& p, int64_t panel, int64_t 
         if (row < rows) multiply_at<T, 1, panels>(p, row, panel, depth, add);
     } else {
         // 16 sums in flight hide the latency of the multipliers; registers are 32 (avx512) or 16.
-        constexpr int kMost = kIsa >= Isa::avx512
-                                  ? 16 / (panels * kPanel / kLanes<typename Numbers<T>::Sum>)
-                              : kIsa == Isa::avx2 ? 4
-                                                  : 2;
+        // double is one lane.
+        constexpr int kVectors = panels * kPanel / kLanes<typename Numbers<T>::Sum>;
+        constexpr int kMost = kVectors > 4          ? 1
+                              : kIsa >= Isa::avx512 ? 16 / kVectors
+                              : kIsa == Isa::avx2   ? 4
+                                                    : 2;
         for (; row + kMost <= rows; row += kMost) {
             multiply_at<T, kMost, panels>(p, row, panel, depth, add);
         }

@@ -42,7 +42,18 @@ inline void convert_values(const bf16* from, int64_t count, bf16* to) {
     __builtin_memcpy(to, from, size_t(count) * sizeof(bf16));
 }
 inline void convert_values(const bf16* from, int64_t count, float* to) {
-    for (int64_t i = 0; i < count; ++i) to[i] = widen(from[i]);
+    for_each_vector<Lanes<float>>(count, [&](int64_t i, auto part) {
+        store(to + i, Lanes<float>::load(from + i, part), part);
+    });
+}
+
+/// to = factor·from, rounded once.
+template <class T, class S>
+inline void store_scaled(const S* from, S factor, int64_t count, T* to) {
+    using V = Lanes<S>;
+    for_each_vector<V>(count, [&](int64_t i, auto part) {
+        store(to + i, V::load(from + i, part) * V::all(factor), part);
+    });
 }
 
 /// to[r][offset + i] = from[r][i]

@@ -70,9 +70,7 @@ void store_results(const PrefillForward<T, S>& forward, const PrefillItem& item,
                    const QueryRows<T>& rows) {
     for (int64_t r = 0; r < rows.count; ++r) {
         T* o = forward.o.at(item.begin + r, item.head * forward.sizes.v);
-        for (int64_t i = 0; i < forward.sizes.v; ++i) {
-            narrow(rows.o[r * rows.v_width + i] / rows.l[r], o[i]);
-        }
+        store_scaled(rows.o + r * rows.v_width, S(1) / rows.l[r], forward.sizes.v, o);
         *forward.lse.at(item.begin + r, item.head) = rows.m[r] * S(kLn2) + logarithm(rows.l[r]);
     }
 }

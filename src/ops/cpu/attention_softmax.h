@@ -86,43 +86,59 @@ inline void reset(const QueryRows<T>& rows) {
     }
 }
 
-/// Lanes from `visible` on become `value`.
-template <class S>
-inline Vector<S> masked(Vector<S> v, int64_t first, int64_t visible, S value) {
-    return counting<S>(first) < splat(S(visible)) ? v : splat(value);
+/// 2^x for x ≤ 1 or so; 1 at 0, 0 from −150 down; a NaN stays one. 2^f on [−½, ½] is the Taylor
+/// series of e^(f·ln 2) up to f⁷: the first term left out is below 2⁻²⁸.
+inline Lanes<float> power_of_two(Lanes<float> x) {
+    using V = Lanes<float>;
+    constexpr float kShift = 0x1.8p23f;  // adding it rounds to an integer
+    x = max(V::all(-150.0f), x);         // in this order a NaN comes through
+    const V k = (x + V::all(kShift)) - V::all(kShift);
+    const V f = x - k;
+    V sum = V::all(1.5252734e-5f);  // (ln 2)ⁿ / n!
+    sum = fma(sum, f, V::all(1.5403530e-4f));
+    sum = fma(sum, f, V::all(1.3333558e-3f));
+    sum = fma(sum, f, V::all(9.6181291e-3f));
+    sum = fma(sum, f, V::all(5.5504109e-2f));
+    sum = fma(sum, f, V::all(2.4022651e-1f));
+    sum = fma(sum, f, V::all(6.9314718e-1f));
+    return scale(fma(sum, f, V::all(1.0f)), k);
+}
+inline Lanes<double> power_of_two(Lanes<double> x) {
+    return {__builtin_exp2(x.v)};
+}
+
+inline float logarithm(float x) {
+    return __builtin_logf(x);
+}
+inline double logarithm(double x) {
+    return __builtin_log(x);
 }
 
 template <class S>
 inline S largest_score(const S* scores, int64_t visible) {
-    constexpr int kStep = kLanes<S>;
-    Vector<S> best = splat(kNothingSeen<S>);
-    int64_t i = 0;
-    for (; i + kStep <= visible; i += kStep) best = larger(best, load(scores + i));
-    if (i < visible) best = larger(best, masked(load(scores + i), i, visible, kNothingSeen<S>));
-    return largest_lane<S>(best);
+    using V = Lanes<S>;
+    V best = V::all(kNothingSeen<S>);
+    for_each_vector<V>(visible, [&](int64_t i, auto part) {
+        best = max(best, select(part, V::load(scores + i, Whole{}), best));
+    });
+    return max_lanes(best);
 }
 
-/// A vector of probabilities as the left operand of p·v.
-inline void store_packed(double* to, DoubleVector p) {
-    store(to, p);
-}
-inline void store_packed(float* to, FloatVector p) {
-    store(to, p);
-}
-#if defined(__AVX512BF16__)
-inline void store_packed(bf16* to, FloatVector p) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), __m256i(_mm512_cvtneps_pbh(__m512(p))));
-}
-#endif
-
-/// p as it enters a product: in bf16 mode with a bfloat16's precision, as the published code rounds
-/// it.
+/// A vector of probabilities (or their gradients) in operand layout: in bf16 mode with a bfloat16's
+/// precision, as the published code rounds them.
 template <class T>
-inline Vector<typename Numbers<T>::Sum> as_operand(Vector<typename Numbers<T>::Sum> p) {
-    if constexpr (sizeof(T) == 2 && Numbers<T>::kPair == 1)
-        return rounded_to_bf16(p);
-    else
-        return p;
+inline void store_operand(typename Numbers<T>::Packed* to, Lanes<typename Numbers<T>::Sum> p) {
+    if constexpr (Numbers<T>::kPair == 2) {
+#if defined(__AVX512BF16__)  // flushes subnormals, which add nothing to a sum of probabilities
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), __m256i(_mm512_cvtneps_pbh(p.v)));
+#endif
+    } else if constexpr (sizeof(T) == 2) {
+        bf16 rounded[kLanes<float>];
+        store(rounded, p, Whole{});
+        store(to, Lanes<float>::load(rounded, Whole{}), Whole{});
+    } else {
+        store(to, p, Whole{});
+    }
 }
 
 /// p = 2^(s·scale − m) for the visible keys, 0 up to `depth`; returns Σ p.
@@ -132,20 +148,18 @@ inline typename Numbers<T>::Sum exponentiate(const typename Numbers<T>::Sum* sco
                                              typename Numbers<T>::Sum scale,
                                              typename Numbers<T>::Sum m,
                                              typename Numbers<T>::Packed* p) {
-    using S = typename Numbers<T>::Sum;
-    constexpr int kStep = kLanes<S>;
-    const Vector<S> factor = splat(scale), minus_m = splat(-m);
-    Vector<S> sum = splat(S(0));
-    int64_t i = 0;
-    for (; i < visible; i += kStep) {
-        Vector<S> x = multiply_add(load(scores + i), factor, minus_m);
-        x = power_of_two(x);
-        if (i + kStep > visible) x = masked(x, i, visible, S(0));
-        sum += x;
-        store_packed(p + i, as_operand<T>(x));
-    }
-    if (i < depth) fill_zero(p + i, depth - i);
-    return sum_of_lanes<S>(sum);
+    using V = Lanes<typename Numbers<T>::Sum>;
+    const V factor = V::all(scale), minus_m = V::all(-m);
+    V sum = V::all(0);
+    for_each_vector<V>(visible, [&](int64_t i, auto part) {
+        const V x = fma(V::load(scores + i, Whole{}), factor, minus_m);
+        const V probability = select(part, power_of_two(x), V::all(0));
+        sum = sum + probability;
+        store_operand<T>(p + i, probability);
+    });
+    const int64_t done = round_up(visible, V::kLanes);
+    if (done < depth) fill_zero(p + done, depth - done);
+    return sum_lanes(sum);
 }
 
 /// New maxima of `count` rows and 2^(m_old − m_new), by which what they have gathered shrinks.
@@ -164,7 +178,8 @@ inline void raise_maxima(const SoftmaxScratch<T>& scratch, int64_t count,
         }
     }
     for (int64_t r = 0; r < count; r += kLanes<S>) {
-        store(scratch.factors + r, power_of_two(load(scratch.factors + r)));
+        store(scratch.factors + r, power_of_two(Lanes<S>::load(scratch.factors + r, Whole{})),
+              Whole{});
     }
 }
 
@@ -192,7 +207,7 @@ inline void attend(const QueryRows<T>& rows, int64_t first, const KeyBlock<T>& k
         if (factor != 1) {
             S* o = rows.o + row * rows.v_width;
             for (int64_t i = 0; i < rows.v_width; i += kLanes<S>) {
-                store(o + i, load(o + i) * splat(factor));
+                store(o + i, Lanes<S>::load(o + i, Whole{}) * Lanes<S>::all(factor), Whole{});
             }
         }
     }

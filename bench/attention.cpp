@@ -1,0 +1,150 @@
+// Speed of attention: GFLOP/s with the causal half counted (every (query, key) pair that is not
+// masked), medians. One JSON object a line: bench_attention ISA… [f32] [prefill|latent].
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/random.h"
+#include "ops/attention_latent.h"
+#include "ops/attention_prefill.h"
+#include "ops/convert.h"
+
+namespace hadal::bench {
+
+namespace {
+
+double median_seconds(const std::function<void()>& work) {
+    using Clock = std::chrono::steady_clock;
+    std::vector<double> times;
+    work();
+    double total = 0;
+    while (times.size() < 5 || (total < 0.5 && times.size() < 51)) {
+        const auto begin = Clock::now();
+        work();
+        times.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
+        total += times.back();
+    }
+    std::nth_element(times.begin(), times.begin() + int64_t(times.size() / 2), times.end());
+    return times[times.size() / 2];
+}
+
+/// Values in (−1, 1).
+Tensor noise(Context& context, int64_t rows, int64_t columns, DType dtype) {
+    Tensor x = Tensor::uninitialized({rows, columns}, DType::f32);
+    for (int64_t i = 0; i < x.count(); ++i) {
+        x.values<float>()[size_t(i)] = float(int32_t(mix_bits(uint64_t(i)) >> 32)) * 0x1p-31f;
+    }
+    if (dtype == DType::f32) return x;
+    Tensor y = Tensor::uninitialized({rows, columns}, dtype);
+    ops::convert(context, x, y);
+    return y;
+}
+
+struct PrefillCase {
+    const char* name;
+    int64_t sequences, length, heads, nope, rope, v;
+};
+
+constexpr PrefillCase kPrefill[] = {
+    {"demo", 8, 512, 8, 32, 16, 32},
+    {"wide", 8, 512, 8, 64, 32, 64},
+    {"v3", 1, 4096, 16, 128, 64, 128}};  // 16 of 128 heads: heads only repeat
+
+void print(const char* what, const char* name_of_case, Isa isa, DType dtype, double seconds,
+           double flops) {
+    std::printf(
+        "{\"op\":\"%s\",\"case\":\"%s\",\"isa\":\"%s\",\"type\":\"%s\",\"ms\":%.3f,\"gflops\":%.0f}"
+        "\n",
+        what, name_of_case, std::string(name(isa)).c_str(), std::string(name(dtype)).c_str(),
+        seconds * 1e3, flops / seconds * 1e-9);
+    std::fflush(stdout);
+}
+
+void measure_prefill(Context& context, const PrefillCase& c, DType dtype) {
+    const int64_t tokens = c.sequences * c.length, dim = c.nope + c.rope;
+    const ops::AttentionShape shape = {.heads = c.heads,
+                                       .qk_nope_head_dim = c.nope,
+                                       .qk_rope_head_dim = c.rope,
+                                       .v_head_dim = c.v,
+                                       .scale = 0.1};
+    std::vector<int64_t> starts;
+    for (int64_t s = 0; s <= c.sequences; ++s) starts.push_back(s * c.length);
+    const Tensor q = noise(context, tokens, c.heads * dim, dtype);
+    const Tensor kv = noise(context, tokens, c.heads * (c.nope + c.v), dtype);
+    const Tensor k_pe = noise(context, tokens, c.rope, dtype);
+    const Tensor d_o = noise(context, tokens, c.heads * c.v, dtype);
+    Tensor o = d_o.clone(), d_q = q.clone(), d_kv = kv.clone(), d_k_pe = k_pe.clone();
+    Tensor lse = Tensor::zeros({tokens, c.heads}, DType::f32);
+    const double pairs =
+        double(c.sequences * c.heads) * double(c.length) * double(c.length + 1) / 2;
+    const double forward = median_seconds(
+        [&] { ops::attention_prefill(context, q, kv, k_pe, starts, shape, o, lse); });
+    print("prefill", c.name, context.isa, dtype, forward, pairs * 2 * double(dim + c.v));
+    const double backward = median_seconds([&] {
+        ops::attention_prefill_backward(context, d_o, {q, kv, k_pe, o, lse}, starts, shape,
+                                        {d_q, d_kv, d_k_pe});
+    });
+    // Scores again, d_q, d_k; d_p, d_v.
+    print("prefill_backward", c.name, context.isa, dtype, backward,
+          pairs * 2 * double(3 * dim + 2 * c.v));
+}
+
+struct LatentCase {
+    const char* name;
+    int64_t sequences, queries, length, heads, rank, rope;
+};
+
+constexpr LatentCase kLatent[] = {
+    {"demo_decode_8", 8, 1, 512, 8, 64, 16},       {"demo_prefill_512", 1, 512, 512, 8, 64, 16},
+    {"v2_lite_decode_1", 1, 1, 8192, 16, 512, 64}, {"v3_decode_1", 1, 1, 8192, 128, 512, 64},
+    {"v3_decode_4", 4, 1, 4096, 128, 512, 64},     {"v3_chunk_32", 1, 32, 4096, 128, 512, 64}};
+
+void measure_latent(Context& context, const LatentCase& c, DType dtype) {
+    const int64_t tokens = c.sequences * c.queries;
+    const Tensor q_latent = noise(context, tokens, c.heads * c.rank, dtype);
+    const Tensor q_pe = noise(context, tokens, c.heads * c.rope, dtype);
+    std::vector<ops::LatentSequence> sequences;
+    for (int64_t s = 0; s < c.sequences; ++s) {
+        sequences.push_back(
+            {noise(context, c.length, c.rank + c.rope, dtype), s * c.queries, c.queries});
+    }
+    Tensor u = q_latent.clone();
+    const double seconds =
+        median_seconds([&] { ops::attention_latent(context, q_latent, q_pe, sequences, 0.1, u); });
+    const double keys = double(c.length) - double(c.queries - 1) / 2;
+    print("latent", c.name, context.isa, dtype, seconds,
+          double(tokens * c.heads) * keys * 2 * double(2 * c.rank + c.rope));
+}
+
+int run_all(const std::vector<std::string_view>& arguments) {
+    const auto given = [&](std::string_view text) {
+        return std::find(arguments.begin(), arguments.end(), text) != arguments.end();
+    };
+    const DType dtype = given("f32") ? DType::f32 : DType::bf16;
+    ThreadPool threads;
+    Workspace workspace;
+    for (const Isa isa : available_isas()) {
+        if (!given(name(isa))) continue;
+        Context context{threads, workspace, isa};
+        for (const PrefillCase& c : kPrefill) {
+            if (!given("latent")) measure_prefill(context, c, dtype);
+        }
+        for (const LatentCase& c : kLatent) {
+            if (!given("prefill")) measure_latent(context, c, dtype);
+        }
+    }
+    return 0;
+}
+
+}  // namespace
+
+}  // namespace hadal::bench
+
+int main(int count, char** values) {
+    const std::vector<std::string_view> arguments(values + 1, values + count);
+    return hadal::bench::run_all(arguments);
+}
