@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Checks hadal against Transformers, both ways.
+
+    check_hf.py --hadal build/release/hadal [MODEL …]
+
+For each MODEL written by hadal (none: fresh ones of the presets tiny and mini are made) and for random models that Transformers
+saves: the model loads in DeepseekV3ForCausalLM, logits agree, greedy tokens agree; where a tokenizer lies beside the model, ids agree.
+
+Tolerances. float32: the largest difference is at most 1e-4 of the largest logit. bfloat16: both sides round every intermediate
+to 8 bits, in different orders; the relative L2 distance of either from a float32 run of the same weights is measured, and hadal's
+may be at most 1.5 times Transformers' own.
+"""
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
+
+FAILURES = []
+
+
+def report(name, good, text):
+    print(f"{'ok  ' if good else 'FAIL'} {name}: {text}")
+    if not good:
+        FAILURES.append(name)
+
+
+def hadal(arguments, *words):
+    run = subprocess.run([arguments.hadal, *map(str, words), "--json"], capture_output=True, text=True)
+    if run.returncode != 0:
+        sys.exit(f"hadal {' '.join(map(str, words))}: {run.stderr.strip()}")
+    return json.loads(run.stdout.strip().splitlines()[-1])
+
+
+def hadal_logits(arguments, model, ids, dtype, folder):
+    tokens, out = folder / "tokens.json", folder / f"{dtype}.safetensors"
+    tokens.write_text(json.dumps(ids.tolist()))
+    hadal(arguments, "score", model, "--tokens", tokens, "--out", out, "--dtype", dtype)
+    logits = load_file(out)["logits"]
+    return torch.from_numpy(logits.reshape(*ids.shape, -1).astype(np.float32))
+
+
+def reference(model, dtype):
+    reference = DeepseekV3ForCausalLM.from_pretrained(model, dtype=dtype)
+    return reference.eval()
+
+
+def compare(arguments, name, model, folder):
+    config = json.loads((pathlib.Path(model) / "config.json").read_text())
+    torch.manual_seed(1)
+    ids = torch.randint(2, config["vocab_size"], (2, 48))
+    exact_model = reference(model, torch.float32)
+    with torch.no_grad():
+        exact = exact_model(ids).logits
+    ours = hadal_logits(arguments, model, ids, "f32", folder)
+    difference = float((ours - exact).abs().max())
+    scale = float(exact.abs().max())
+    report(f"{name} f32 logits", difference <= 1e-4 * scale, f"largest difference {difference:.2e}, largest logit {scale:.2f}")
+    report(f"{name} f32 greedy choice", bool((ours.argmax(-1) == exact.argmax(-1)).all()), "every position")
+
+    half = reference(model, torch.bfloat16)
+    for layer in half.model.layers:  # float32 in the released files, and in Transformers when it loads them
+        if hasattr(layer.mlp, "gate"):
+            layer.mlp.gate.e_score_correction_bias = layer.mlp.gate.e_score_correction_bias.float()
+    with torch.no_grad():
+        theirs = half(ids).logits.float()
+    ours = hadal_logits(arguments, model, ids, "bf16", folder)
+    distance = lambda x: float((x - exact).norm() / exact.norm())
+    if config.get("torch_dtype", config.get("dtype")) == "bfloat16":
+        report(f"{name} bf16 logits", distance(ours) <= 1.5 * distance(theirs),
+               f"relative L2 from float32: hadal {distance(ours):.4f}, Transformers {distance(theirs):.4f}")
+    prompt = ids[:1, :16]
+    with torch.no_grad():
+        tokens = exact_model.generate(prompt, max_new_tokens=24, do_sample=False, eos_token_id=None, pad_token_id=0)
+    check_generation(arguments, name, model, prompt, tokens[0, 16:].tolist(), folder)
+
+
+def check_generation(arguments, name, model, prompt, expected, folder):
+    if not (pathlib.Path(model) / "tokenizer.json").exists():
+        return
+    (folder / "prompt.json").write_text(json.dumps(prompt[0].tolist()))
+    made = hadal(arguments, "generate", model, "--tokens", folder / "prompt.json", "-n", 24, "--dtype", "f32")["tokens"]
+    report(f"{name} greedy text", made == expected[: len(made)] and len(made) > 0, f"{len(made)} tokens")
+
+
+def check_tokenizer(arguments, name, model):
+    if not (pathlib.Path(model) / "tokenizer.json").exists():
+        return
+    from tokenizers import Tokenizer
+    tokenizer = Tokenizer.from_file(str(pathlib.Path(model) / "tokenizer.json"))
+    texts = ["Once upon a time, there was a fox.", "int main(void) {\n    return 0;\n}\n", "12345 + 678 = 13023", "naïve café — déjà vu… 漢字かな交じり文", "\t\n  \r\n x", "a" * 300]
+    for text in texts:
+        theirs = tokenizer.encode(text, add_special_tokens=False).ids
+        ours = hadal(arguments, "tokenizer", "encode", model, "--text", text)["ids"]
+        if ours != theirs:
+            return report(f"{name} tokenizer", False, f"{text!r}: {ours} against {theirs}")
+    report(f"{name} tokenizer", True, f"{len(texts)} texts encode identically")
+
+
+def transformers_model(folder, name, dtype, **changes):
+    settings = dict(vocab_size=320, hidden_size=64, intermediate_size=96, moe_intermediate_size=32, num_hidden_layers=3,
+                    num_attention_heads=4, num_key_value_heads=4, n_shared_experts=1, n_routed_experts=8, routed_scaling_factor=2.5,
+                    kv_lora_rank=24, q_lora_rank=40, qk_rope_head_dim=8, v_head_dim=16, qk_nope_head_dim=16, n_group=4, topk_group=2,
+                    num_experts_per_tok=2, first_k_dense_replace=1, norm_topk_prob=True, max_position_embeddings=512,
+                    initializer_range=0.1, **{})
+    settings.update(changes)
+    torch.manual_seed(3)
+    model = DeepseekV3ForCausalLM(DeepseekV3Config(**settings)).to(dtype)
+    path = folder / name
+    model.save_pretrained(path)
+    return path
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--hadal", required=True)
+    parser.add_argument("models", nargs="*")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        folder = pathlib.Path(directory)
+        models = {model: model for model in arguments.models}
+        if not models:
+            for preset, dtype in (("tiny", "f32"), ("mini", "bf16")):
+                path = folder / preset
+                hadal(arguments, "init", "--preset", preset, "--out", path, "--dtype", dtype, "--seed", 5)
+                models[f"hadal {preset}"] = path
+        models["Transformers f32"] = transformers_model(folder, "hf32", torch.float32)
+        models["Transformers bf16"] = transformers_model(folder, "hf16", torch.bfloat16)
+        models["Transformers without q_lora"] = transformers_model(folder, "hfq", torch.float32, q_lora_rank=None, n_group=1, topk_group=1)
+        yarn = dict(rope_type="yarn", rope_theta=10000.0, factor=8.0, original_max_position_embeddings=64, beta_fast=32, beta_slow=1,
+                    mscale=1.0, mscale_all_dim=1.0)
+        models["Transformers YaRN"] = transformers_model(folder, "hfyarn", torch.float32, rope_parameters=yarn)
+        for name, model in models.items():
+            check_tokenizer(arguments, name, model)
+            compare(arguments, name, model, folder)
+    print(f"{len(FAILURES)} failures" if FAILURES else "all agree")
+    sys.exit(bool(FAILURES))
+
+
+if __name__ == "__main__":
+    main()
