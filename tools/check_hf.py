@@ -20,7 +20,11 @@ import tempfile
 import numpy as np
 import torch
 from safetensors.numpy import load_file
+import transformers
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
+
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
 
 FAILURES = []
 
@@ -108,7 +112,7 @@ def transformers_model(folder, name, dtype, **changes):
                     num_attention_heads=4, num_key_value_heads=4, n_shared_experts=1, n_routed_experts=8, routed_scaling_factor=2.5,
                     kv_lora_rank=24, q_lora_rank=40, qk_rope_head_dim=8, v_head_dim=16, qk_nope_head_dim=16, n_group=4, topk_group=2,
                     num_experts_per_tok=2, first_k_dense_replace=1, norm_topk_prob=True, max_position_embeddings=512,
-                    initializer_range=0.1, **{})
+                    initializer_range=0.1)
     settings.update(changes)
     torch.manual_seed(3)
     model = DeepseekV3ForCausalLM(DeepseekV3Config(**settings)).to(dtype)
