@@ -259,7 +259,7 @@ void check_whole(const Recipe& r, std::string_view where) {
     }
     if (r.run.out.empty()) reject(where, "run.out is missing (the directory to write to)");
     if (r.data.train.empty() && !r.data.random) {
-        reject(where, "data.train is missing (packed token ids, see hadal data pack --help)");
+        reject(where, "[data] says nothing to train on (give corpus, see hadal data pack --help)");
     }
     if (!r.data.weights.empty() && r.data.weights.size() != r.data.train.size()) {
         reject(where, concat("data.weights has ", r.data.weights.size(), " values for the ",

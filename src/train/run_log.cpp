@@ -1,6 +1,7 @@
 #include "train/run_log.h"
 
 #include <chrono>
+#include <cmath>
 #include <ctime>
 #include <numeric>
 
@@ -45,6 +46,7 @@ std::vector<std::pair<double, double>> smoothed(
     std::vector<std::pair<double, double>> result;
     double mean = 0, weight = 0;
     for (const auto& [x, y] : points) {
+        if (!std::isfinite(y)) continue;
         mean = keep * mean + (1 - keep) * y;
         weight = keep * weight + (1 - keep);
         result.emplace_back(x, mean / weight);
