@@ -33,9 +33,11 @@ void export_model(model::Model& model, const std::filesystem::path& tokenizer,
         [&](const std::string& name, const Tensor& tensor) { writer.add(name, tensor); });
     writer.add_file("config.json", model::config_text(model.config));
     writer.add_file("generation_config.json", generation_config_text(model.config));
+    const auto folder =
+        std::filesystem::is_directory(tokenizer) ? tokenizer : tokenizer.parent_path();
     for (const char* file :
          {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}) {
-        const auto path = tokenizer / file;
+        const auto path = folder / file;
         if (!tokenizer.empty() && std::filesystem::exists(path))
             writer.add_file(file, read_file(path));
     }

@@ -8,7 +8,8 @@
 namespace hadal::train {
 
 /// Writes config.json, model*.safetensors, generation_config.json, and the tokenizer's files out of
-/// `tokenizer` (a directory; "" for none), all or nothing. Replaces a model directory of that name.
+/// `tokenizer` (a directory or its tokenizer.json; "" for none), all or nothing. Replaces a model
+/// directory of that name.
 void export_model(model::Model& model, const std::filesystem::path& tokenizer,
                   const std::filesystem::path& directory);
 

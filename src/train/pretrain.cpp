@@ -10,10 +10,10 @@
 #include "checkpoint/snapshot.h"
 #include "core/error.h"
 #include "core/file_map.h"
+#include "train/data_sources.h"
 #include "train/export_model.h"
 #include "train/run_log.h"
 #include "train/trainer.h"
-#include "train/validation_bytes.h"
 
 namespace hadal::train {
 
@@ -58,7 +58,7 @@ class Run {
         summary_.resumed_from = trainer_.progress().step;
         log.note(concat(summary_.resumed_from > 0 ? "resumed after step " : "started at step ",
                         summary_.resumed_from));
-        bytes_per_token_ = validation_bytes_per_token(recipe_);
+        bytes_per_token_ = find_data(recipe_).validation_bytes_per_token;
         if (summary_.resumed_from == 0) add_first_validation();
         while (!trainer_.finished()) {
             train_step();

@@ -258,9 +258,10 @@ void check_whole(const Recipe& r, std::string_view where) {
         reject(where, "give either run.steps or run.tokens, and not both");
     }
     if (r.run.out.empty()) reject(where, "run.out is missing (the directory to write to)");
-    if (r.data.train.empty() && !r.data.random) {
+    const int kinds = int(!r.data.corpus.empty()) + int(!r.data.train.empty()) + int(r.data.random);
+    if (kinds == 0)
         reject(where, "[data] says nothing to train on (give corpus, see hadal data pack --help)");
-    }
+    if (kinds > 1) reject(where, "data.corpus, data.train and data.random exclude each other");
     if (!r.data.weights.empty() && r.data.weights.size() != r.data.train.size()) {
         reject(where, concat("data.weights has ", r.data.weights.size(), " values for the ",
                              r.data.train.size(), " paths of data.train"));

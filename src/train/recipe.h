@@ -31,6 +31,7 @@ struct RunKeys {
     std::string dtype = "bf16";
 };
 struct DataKeys {
+    std::string corpus;
     std::vector<std::string> train;
     std::vector<double> weights;
     std::vector<std::string> validation;

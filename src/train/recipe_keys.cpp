@@ -40,6 +40,11 @@ void add_run(Recipe& r, std::vector<RecipeKey>& keys) {
 }
 
 void add_data(Recipe& r, std::vector<RecipeKey>& keys) {
+    keys.push_back({.name = "data.corpus",
+                    .target = &r.data.corpus,
+                    .unit = "directory",
+                    .help = "what hadal data pack wrote; or give the single sets below",
+                    .may_change = true});
     keys.push_back({.name = "data.train",
                     .target = &r.data.train,
                     .unit = "paths",
@@ -58,7 +63,7 @@ void add_data(Recipe& r, std::vector<RecipeKey>& keys) {
         {.name = "data.tokenizer",
          .target = &r.data.tokenizer,
          .unit = "directory",
-         .help = "whose tokenizer*.json go into the exported model, and which counts bytes",
+         .help = "a directory or its tokenizer.json: tokenizer*.json go into the exported model",
          .may_change = true});
     keys.push_back({.name = "data.seq_len",
                     .target = &r.data.seq_len,

@@ -8,22 +8,13 @@
 #include "core/json.h"
 #include "core/random.h"
 #include "model/rotary_scaling.h"
-#include "ops/convert.h"
 #include "optim/batch_size_schedule.h"
 #include "optim/learning_rate.h"
+#include "train/data_sources.h"
 
 namespace hadal::train {
 
 namespace {
-
-std::vector<data::MixtureSource> mixture(const Recipe& recipe) {
-    std::vector<data::MixtureSource> sources;
-    for (size_t i = 0; i < recipe.data.train.size(); ++i) {
-        const double weight = recipe.data.weights.empty() ? 1 : recipe.data.weights[i];
-        sources.push_back({.path = recipe.data.train[i], .weight = weight});
-    }
-    return sources;
-}
 
 Tensor owned(Shape shape, DType dtype) {
     return Tensor::uninitialized(shape, dtype);
@@ -71,16 +62,15 @@ std::optional<double> mean_mtp_loss(const model::LossResult& result) {
 
 Trainer::Trainer(Context& context, const Recipe& recipe)
     : context_(context), recipe_(recipe), guard_(recipe.guard()) {
+    DataSources sources = find_data(recipe_);
     if (!recipe_.data.random) {
         loader_ =
-            std::make_unique<data::Loader>(mixture(recipe_), recipe_.data.seq_len,
+            std::make_unique<data::Loader>(std::move(sources.training), recipe_.data.seq_len,
                                            uint64_t(recipe_.run.seed), recipe_.model.vocab_size);
     }
-    if (!recipe_.data.validation.empty()) {
-        const std::vector<std::filesystem::path> paths(recipe_.data.validation.begin(),
-                                                       recipe_.data.validation.end());
-        validation_ = std::make_unique<data::ValidationLoader>(paths, recipe_.data.seq_len,
-                                                               recipe_.model.vocab_size);
+    if (!sources.validation.empty()) {
+        validation_ = std::make_unique<data::ValidationLoader>(
+            sources.validation, recipe_.data.seq_len, recipe_.model.vocab_size);
     }
     init_model();
     gradients_ = model::zero_gradients(recipe_.model);

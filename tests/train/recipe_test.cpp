@@ -96,7 +96,7 @@ TEST_CASE("recipe: --set overrides, quoted or not, and creates sections") {
 TEST_CASE("recipe: the resolved text is the same recipe") {
     const Recipe recipe =
         parse(kGood, {"learning_rate.peak=0.00123456789", "run.out=a \"quoted\" \\ name",
-                      "data.train=[\"a\"]", "data.weights=[0.1]",
+                      "data.train=[\"a\"]", "data.random=false", "data.weights=[0.1]",
                       "model.rope_scaling={type = \"yarn\", factor = 4.0, "
                       "original_max_position_embeddings = 64}"});
     const std::string text = recipe_text(recipe);
