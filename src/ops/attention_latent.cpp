@@ -1,57 +1,167 @@
 #include "ops/attention_latent.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
+#include <cstddef>
 
-#include "formats/bfloat16.h"
+#include "ops/cpu/attention_latent.h"
+#include "ops/cpu/dispatch.h"
+#include "ops/cpu/statistic.h"
 
 namespace hadal::ops {
 
 namespace {
 
-float widen(bf16 value) {
-    return to_float(value);
-}
-float widen(float value) {
-    return value;
-}
-double widen(double value) {
-    return value;
-}
+// Splits are spread over threads only where whole row groups would leave threads idle, and only up
+// to this memory.
+constexpr int64_t kMostPartialBytes = int64_t(256) << 20;
 
-template <class T, class S>
-T narrow(S value) {
-    if constexpr (std::is_same_v<T, bf16>)
-        return to_bf16(value);
-    else
-        return value;
-}
-
-template <class T, class S>
-void row_of(const T* q_latent, const T* q_pe, const LatentSequence& sequence, int64_t keys, S scale,
-            int64_t rank, S* scratch, T* u) {
-    const int64_t rope = sequence.cache.shape()[1] - rank;
-    S* sum = scratch;
-    S total = 0, maximum = -std::numeric_limits<S>::infinity();
-    std::fill(sum, sum + rank, S(0));
-    for (int64_t j = 0; j < keys; ++j) {
-        const T* c = sequence.cache.row<T>(j).data();
-        S score = 0;
-        for (int64_t i = 0; i < rank; ++i) score += widen(q_latent[i]) * widen(c[i]);
-        for (int64_t i = 0; i < rope; ++i) score += widen(q_pe[i]) * widen(c[rank + i]);
-        score *= scale;
-        if (score > maximum) {
-            const S factor = std::exp(maximum - score);
-            for (int64_t i = 0; i < rank; ++i) sum[i] *= factor;
-            total *= factor;
-            maximum = score;
-        }
-        const S p = std::exp(score - maximum);
-        total += p;
-        for (int64_t i = 0; i < rank; ++i) sum[i] += widen(narrow<T>(p)) * widen(c[i]);
+cpu::LatentSizes sizes_of(const Tensor& q_latent, const Tensor& q_pe,
+                          std::span<const LatentSequence> sequences, double scale) {
+    const auto [tokens, latent_width] = q_latent.shape<2>();
+    const int64_t columns = sequences[0].cache.shape<2>()[1];
+    const int64_t width = latent_width + q_pe.shape<2>()[1];
+    if (columns == 0 || width == 0 || width % columns != 0) {
+        throw Error(Error::Kind::internal,
+                    concat("queries of ", width, " channels do not divide into heads of ", columns,
+                           ", the cache's width"));
     }
-    for (int64_t i = 0; i < rank; ++i) u[i] = narrow<T>(sum[i] / total);
+    const int64_t heads = width / columns, rank = latent_width / heads;
+    require(q_latent, q_latent.dtype(), {tokens, heads * rank}, "q_latent");
+    require(q_pe, q_latent.dtype(), {tokens, heads * (columns - rank)}, "q_pe");
+    for (const LatentSequence& sequence : sequences) {
+        require(sequence.cache, q_latent.dtype(), {-1, columns}, "cache");
+        const int64_t length = sequence.cache.shape()[0], count = sequence.query_count;
+        if (count < 0 || count > length || sequence.first_query < 0 ||
+            sequence.first_query + count > tokens) {
+            throw Error(
+                Error::Kind::internal,
+                concat("a sequence of ", length, " cache rows claims queries ",
+                       sequence.first_query, " … ", sequence.first_query + count, " of ", tokens));
+        }
+    }
+    return {.heads = heads, .rank = rank, .rope = columns - rank, .scale = scale};
+}
+
+template <class T>
+std::span<cpu::LatentTask<T>> tasks_of(Context& context, const cpu::LatentSizes& sizes,
+                                       const Tensor& q_latent, const Tensor& q_pe,
+                                       std::span<const LatentSequence> sequences, Tensor& u) {
+    const auto tasks = context.workspace.take<cpu::LatentTask<T>>(int64_t(sequences.size()));
+    for (size_t s = 0; s < sequences.size(); ++s) {
+        const LatentSequence& sequence = sequences[s];
+        const int64_t first = sequence.first_query;
+        tasks[s] = {.sizes = sizes,
+                    .q_latent = {q_latent.data_as<T>() + first * q_latent.row_stride(),
+                                 q_latent.row_stride()},
+                    .q_pe = {q_pe.data_as<T>() + first * q_pe.row_stride(), q_pe.row_stride()},
+                    .cache = {sequence.cache.data_as<T>(), sequence.cache.row_stride()},
+                    .u = {u.data_as<T>() + first * u.row_stride(), u.row_stride()},
+                    .length = sequence.cache.shape()[0],
+                    .query_count = sequence.query_count};
+    }
+    return tasks;
+}
+
+/// Groups of rows with all their splits.
+template <class T>
+std::span<cpu::LatentPiece> groups_of(Workspace& workspace,
+                                      std::span<const cpu::LatentTask<T>> tasks) {
+    constexpr int64_t kRows = cpu::kLatentRows, kSplit = cpu::kLatentSplit;
+    int64_t count = 0;
+    for (const auto& task : tasks)
+        count += (task.query_count * task.sizes.heads + kRows - 1) / kRows;
+    const auto groups = workspace.take<cpu::LatentPiece>(count);
+    size_t next = 0;
+    for (size_t s = 0; s < tasks.size(); ++s) {
+        const int64_t rows = tasks[s].query_count * tasks[s].sizes.heads;
+        for (int64_t first = 0; first < rows; first += kRows) {
+            const int64_t row_count = std::min(kRows, rows - first);
+            const int64_t seen = tasks[s].seen(first + row_count - 1);
+            groups[next++] = {.sequence = int64_t(s),
+                              .first_row = first,
+                              .row_count = row_count,
+                              .split = 0,
+                              .split_end = (seen + kSplit - 1) / kSplit};
+        }
+    }
+    return groups;
+}
+
+/// One thread takes all splits of a group.
+template <Isa isa, class T>
+void run_groups(Context& context, std::span<const cpu::LatentTask<T>> tasks,
+                std::span<const cpu::LatentPiece> groups, std::span<std::byte> scratch) {
+    const int64_t bytes = int64_t(scratch.size()) / context.threads.size();
+    context.threads.parallel_ranges(
+        int64_t(groups.size()), 1, [&](int64_t begin, int64_t end, int thread) {
+            for (int64_t i = begin; i < end; ++i) {
+                const cpu::LatentPiece& group = groups[size_t(i)];
+                cpu::attention_latent_whole<isa>(tasks[size_t(group.sequence)], group,
+                                                 scratch.data() + thread * bytes);
+            }
+        });
+}
+
+/// Every split is an item; then the rows are merged.
+template <Isa isa, class T>
+void run_splits(Context& context, std::span<const cpu::LatentTask<T>> tasks,
+                std::span<const cpu::LatentPiece> groups, std::span<std::byte> scratch) {
+    using S = cpu::Statistic<T>;
+    const int64_t bytes = int64_t(scratch.size()) / context.threads.size();
+    const int64_t partial = cpu::attention_latent_partial<isa, T>(tasks[0].sizes);
+    int64_t splits = 0, rows = 0;
+    for (const auto& group : groups) splits += group.split_end;
+    const auto partials = context.workspace.take<S>(splits * partial);
+    const auto pieces = context.workspace.take<cpu::LatentPiece>(splits);
+    const auto first_pieces = context.workspace.take<int64_t>(int64_t(groups.size()));
+    size_t next = 0;
+    for (size_t g = 0; g < groups.size(); ++g) {
+        first_pieces[g] = int64_t(next);
+        rows += groups[g].row_count;
+        for (int64_t split = 0; split < groups[g].split_end; ++split) {
+            pieces[next] = groups[g];
+            pieces[next++].split = split;
+        }
+    }
+    context.threads.parallel_ranges(splits, 1, [&](int64_t begin, int64_t end, int thread) {
+        for (int64_t i = begin; i < end; ++i) {
+            const cpu::LatentPiece& piece = pieces[size_t(i)];
+            cpu::attention_latent_split<isa>(tasks[size_t(piece.sequence)], piece,
+                                             scratch.data() + thread * bytes,
+                                             partials.data() + i * partial);
+        }
+    });
+    context.threads.parallel_ranges(
+        int64_t(groups.size()) * cpu::kLatentRows, 16, [&](int64_t begin, int64_t end, int thread) {
+            for (int64_t i = begin; i < end; ++i) {
+                const size_t g = size_t(i / cpu::kLatentRows);
+                const int64_t r = i % cpu::kLatentRows;
+                if (r >= groups[g].row_count) continue;
+                cpu::attention_latent_merge<isa>(tasks[size_t(groups[g].sequence)], groups[g], r,
+                                                 partials.data() + first_pieces[g] * partial,
+                                                 scratch.data() + thread * bytes);
+            }
+        });
+}
+
+template <Isa isa, class T>
+void run(Context& context, std::span<const cpu::LatentTask<T>> tasks) {
+    const auto groups = groups_of<T>(context.workspace, tasks);
+    const cpu::LatentSizes& sizes = tasks[0].sizes;
+    const int64_t bytes = cpu::attention_latent_scratch<isa, T>(sizes);
+    const auto scratch = context.workspace.take<std::byte>(bytes * context.threads.size());
+    int64_t splits = 0;
+    for (const auto& group : groups) splits += group.split_end;
+    const int64_t partial_bytes =
+        splits * cpu::attention_latent_partial<isa, T>(sizes) * int64_t(sizeof(cpu::Statistic<T>));
+    const int64_t count = int64_t(groups.size());
+    const bool idle =
+        context.threads.size() > 1 && count < 4 * context.threads.size() && splits > count;
+    if (idle && partial_bytes <= kMostPartialBytes) {
+        run_splits<isa, T>(context, tasks, groups, scratch);
+    } else {
+        run_groups<isa, T>(context, tasks, groups, scratch);
+    }
 }
 
 }  // namespace
@@ -59,39 +169,23 @@ void row_of(const T* q_latent, const T* q_pe, const LatentSequence& sequence, in
 void attention_latent(Context& context, const Tensor& q_latent, const Tensor& q_pe,
                       std::span<const LatentSequence> sequences, double scale, Tensor& u) {
     if (sequences.empty()) return;
-    const auto [tokens, width] = q_latent.shape<2>();
-    const int64_t columns = sequences[0].cache.shape()[1];
-    const int64_t heads = (width + q_pe.shape()[1]) / columns;
-    const int64_t rank = heads == 0 ? 0 : width / heads;
-    require(q_pe, q_latent.dtype(), {tokens, heads * (columns - rank)}, "q_pe");
-    require(u, q_latent.dtype(), {tokens, width}, "u");
-    for (const LatentSequence& sequence : sequences) {
-        require(sequence.cache, q_latent.dtype(), {-1, columns}, "cache");
-    }
-    const auto run = [&]<class T, class S>(T, S) {
-        Workspace::Scope scope(context.workspace);
-        const auto scratch = context.workspace.take<S>(rank * context.threads.size());
-        for (const LatentSequence& sequence : sequences) {
-            const int64_t length = sequence.cache.shape()[0];
-            context.threads.parallel_ranges(
-                sequence.query_count * heads, 1, [&](int64_t begin, int64_t end, int thread) {
-                    for (int64_t item = begin; item < end; ++item) {
-                        const int64_t i = item / heads, h = item % heads;
-                        const int64_t t = sequence.first_query + i;
-                        row_of<T, S>(q_latent.row<T>(t).data() + h * rank,
-                                     q_pe.row<T>(t).data() + h * (columns - rank), sequence,
-                                     length - sequence.query_count + i + 1, S(scale), rank,
-                                     scratch.data() + thread * rank, u.row<T>(t).data() + h * rank);
-                    }
-                });
-        }
+    const cpu::LatentSizes sizes = sizes_of(q_latent, q_pe, sequences, scale);
+    require(u, q_latent.dtype(), q_latent.shape(), "u");
+    const auto start = [&]<class T>() {
+        const Workspace::Scope scope(context.workspace);
+        const auto tasks = tasks_of<T>(context, sizes, q_latent, q_pe, sequences, u);
+        cpu::with_matmul_isa(context.isa, [&]<Isa isa>() { run<isa, T>(context, tasks); });
     };
-    if (q_latent.dtype() == DType::bf16)
-        run(bf16{}, float{});
-    else if (q_latent.dtype() == DType::f32)
-        run(float{}, float{});
-    else
-        run(double{}, double{});
+    switch (q_latent.dtype()) {
+        case DType::bf16:
+            return start.template operator()<bf16>();
+        case DType::f32:
+            return start.template operator()<float>();
+        case DType::f64:
+            return start.template operator()<double>();
+        default:
+            throw Error(Error::Kind::internal, concat("attention of ", name(q_latent.dtype())));
+    }
 }
 
 }  // namespace hadal::ops

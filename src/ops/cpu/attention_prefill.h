@@ -7,18 +7,9 @@
 
 #include "core/dtype.h"
 #include "core/isa.h"
+#include "ops/cpu/rows.h"
 
 namespace hadal::ops::cpu {
-
-/// Rows of a matrix; a row may be longer than what is read.
-template <class E>
-struct Rows {
-    E* data;
-    int64_t stride;  // elements from one row to the next
-    E* at(int64_t row, int64_t column = 0) const {
-        return data + row * stride + column;
-    }
-};
 
 struct PrefillSizes {
     int64_t heads, nope, rope, v;  // head dimensions

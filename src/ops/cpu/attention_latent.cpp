@@ -1,0 +1,228 @@
+// Attention over the latent cache: 128 rows (heads of one or of several queries) meet each cache
+// row once. The row is key and, its first `rank` channels, value.
+//
+// Data flow of a split: copy [q_latent | q_pe] of the rows; for each block of 128 cache rows:
+// transpose it into panels for the scores, interleave its latent part for p·c; scores, softmax, o
+// += p·c. At V3's sizes a block is 147 KB read for 128·128·1088·2 = 36 MFLOP: 242 FLOP a byte, so
+// one query of 128 heads already multiplies more than it reads.
+#include "ops/cpu/attention_latent.h"
+
+#include "ops/cpu/attention_softmax.h"
+
+namespace hadal::ops::cpu {
+
+namespace {
+
+static_assert(kLatentSplit % kKeyBlock == 0, "a split is a whole number of key blocks");
+
+/// Results of some rows: of one split, or of all that have been merged.
+template <class S>
+struct Gathered {
+    S *m, *l;  // [rows]
+    S* o;      // [rows, v_width]
+};
+
+template <class T>
+struct LatentScratch {
+    using N = Numbers<T>;
+    using Sum = typename N::Sum;
+    QueryRows<T> rows;
+    KeyBlock<T> keys;
+    SoftmaxScratch<T> softmax;
+    typename N::Packed* copied;  // [kKeyBlock, k_stride]
+    Gathered<Sum> merged;
+    int64_t bytes;
+
+    LatentScratch(const LatentSizes& sizes, void* memory) {
+        Carver carver(memory);
+        rows = QueryRows<T>::carve(carver, kLatentRows, sizes.rank + sizes.rope, sizes.rank);
+        keys.k = carver.take<typename N::Packed>(kKeyBlock * rows.k_stride);
+        keys.v = carver.take<typename N::Packed>(kKeyBlock * rows.v_width);
+        softmax = SoftmaxScratch<T>::carve(carver);
+        copied = carver.take<typename N::Packed>(kKeyBlock * rows.k_stride);
+        merged.m = carver.take<Sum>(kLatentRows);
+        merged.l = carver.take<Sum>(kLatentRows);
+        merged.o = carver.take<Sum>(kLatentRows * rows.v_width);
+        bytes = carver.used();
+    }
+};
+
+template <class T>
+void load_queries(const LatentTask<T>& task, const LatentPiece& piece, QueryRows<T>& rows) {
+    const auto& [heads, rank, rope, scale] = task.sizes;
+    rows.count = piece.row_count;
+    for (int64_t r = 0; r < rows.count; ++r) {
+        const int64_t query = (piece.first_row + r) / heads, head = (piece.first_row + r) % heads;
+        auto* q = rows.q + r * rows.k_stride;
+        convert_values(task.q_latent.at(query, head * rank), rank, q);
+        convert_values(task.q_pe.at(query, head * rope), rope, q + rank);
+    }
+    zero_padding(rows.q, rows.k_stride, rows.count, rank + rope, round_up(rows.count, kRowBlock));
+}
+
+/// Cache rows [begin, begin + count).
+template <class T>
+void load_keys(const LatentTask<T>& task, int64_t begin, int64_t count, LatentScratch<T>& scratch) {
+    using Packed = typename Numbers<T>::Packed;
+    const QueryRows<T>& rows = scratch.rows;
+    const int64_t width = task.sizes.rank + task.sizes.rope, depth = padded_keys<T>(count);
+    scratch.keys.depth = depth;
+    const Packed* from = scratch.copied;
+    int64_t stride = rows.k_stride;
+    if constexpr (sizeof(Packed) == sizeof(T)) {
+        // Whole blocks of whole steps are packed where they lie.
+        if (count == depth && width == rows.k_stride &&
+            task.cache.stride % Numbers<T>::kPair == 0) {
+            from = task.cache.at(begin);
+            stride = task.cache.stride;
+        }
+    }
+    if (from == scratch.copied) {
+        copy_rows(task.cache.at(begin), task.cache.stride, count, width, scratch.copied, stride);
+        zero_padding(scratch.copied, stride, count, width, depth);
+    }
+    pack_transposed<T>(from, stride, depth, rows.k_depth, scratch.keys.k);
+    pack_rows<T>(from, stride, depth, rows.v_width, scratch.keys.v);
+}
+
+/// Keys of one split; fills scratch.rows.
+template <class T>
+void attend_split(const LatentTask<T>& task, const LatentPiece& piece, int64_t split,
+                  LatentScratch<T>& scratch) {
+    using S = typename Numbers<T>::Sum;
+    QueryRows<T>& rows = scratch.rows;
+    const S scale = S(task.sizes.scale * kLog2E);
+    int64_t seen[kLatentRows];
+    for (int64_t r = 0; r < rows.count; ++r) seen[r] = task.seen(piece.first_row + r);
+    const int64_t split_end = (split + 1) * kLatentSplit, most = seen[rows.count - 1];
+    const int64_t end = most < split_end ? most : split_end;
+    reset(rows);
+    for (int64_t block = split * kLatentSplit; block < end; block += kKeyBlock) {
+        const int64_t keys = end - block < kKeyBlock ? end - block : kKeyBlock;
+        load_keys(task, block, keys, scratch);
+        for (int64_t first = 0; first < rows.count; first += kRowBlock) {
+            const auto visible = [&](int64_t r) {
+                const int64_t open = seen[first + r] - block;
+                return open < 0 ? 0 : open < keys ? open : keys;
+            };
+            const int64_t left = rows.count - first < kRowBlock ? rows.count - first : kRowBlock;
+            if (visible(left - 1) == 0) continue;
+            attend(rows, first, scratch.keys, padded_keys<T>(visible(left - 1)), scale, visible,
+                   scratch.softmax);
+        }
+    }
+}
+
+/// Row r of `into` takes in row r of `part`. A part that saw no key leaves it as it is.
+template <class S>
+void merge_row(const Gathered<S>& into, const Gathered<const S>& part, int64_t r, int64_t part_row,
+               int64_t width) {
+    using V = Lanes<S>;
+    const S m = part.m[part_row], l = part.l[part_row];
+    if (l == 0) return;
+    const S largest = into.m[r] < m ? m : into.m[r];
+    S factors[2 * V::kLanes] = {into.m[r] - largest};
+    factors[V::kLanes] = m - largest;
+    store(factors, power_of_two(V::load(factors, Whole{})), Whole{});
+    store(factors + V::kLanes, power_of_two(V::load(factors + V::kLanes, Whole{})), Whole{});
+    const V keep = V::all(factors[0]), take = V::all(factors[V::kLanes]);
+    into.m[r] = largest;
+    into.l[r] = into.l[r] * factors[0] + l * factors[V::kLanes];
+    S* o = into.o + r * width;
+    const S* from = part.o + part_row * width;
+    for (int64_t i = 0; i < width; i += V::kLanes) {
+        store(o + i, fma(V::load(o + i, Whole{}), keep, V::load(from + i, Whole{}) * take),
+              Whole{});
+    }
+}
+
+template <class S>
+void reset_row(const Gathered<S>& merged, int64_t r, int64_t width) {
+    merged.m[r] = kNothingSeen<S>;
+    merged.l[r] = 0;
+    fill_zero(merged.o + r * width, width);
+}
+
+template <class T, class S>
+void store_row(const LatentTask<T>& task, int64_t row, const S* o, S l) {
+    const auto& [heads, rank, rope, scale] = task.sizes;
+    store_scaled(o, S(1) / l, rank, task.u.at(row / heads, row % heads * rank));
+}
+
+}  // namespace
+
+template <Isa isa, class T>
+int64_t attention_latent_partial(const LatentSizes& sizes) {
+    return kLatentRows * (2 + round_up(sizes.rank, kPanel));
+}
+
+template <Isa isa, class T>
+int64_t attention_latent_scratch(const LatentSizes& sizes) {
+    return LatentScratch<T>(sizes, nullptr).bytes;
+}
+
+template <Isa isa, class T>
+void attention_latent_whole(const LatentTask<T>& task, const LatentPiece& piece, void* memory) {
+    using S = typename Numbers<T>::Sum;
+    const TileScope tiles;
+    LatentScratch<T> scratch(task.sizes, memory);
+    const QueryRows<T>& rows = scratch.rows;
+    load_queries(task, piece, scratch.rows);
+    const bool single =
+        piece.split_end == 1;  // merging one part with nothing gives that part's bits
+    for (int64_t r = 0; !single && r < piece.row_count; ++r)
+        reset_row(scratch.merged, r, rows.v_width);
+    for (int64_t split = 0; split < piece.split_end; ++split) {
+        attend_split(task, piece, split, scratch);
+        const Gathered<const S> part = {rows.m, rows.l, rows.o};
+        for (int64_t r = 0; !single && r < piece.row_count; ++r) {
+            merge_row(scratch.merged, part, r, r, rows.v_width);
+        }
+    }
+    const S* o = single ? rows.o : scratch.merged.o;
+    const S* l = single ? rows.l : scratch.merged.l;
+    for (int64_t r = 0; r < piece.row_count; ++r) {
+        store_row(task, piece.first_row + r, o + r * rows.v_width, l[r]);
+    }
+}
+
+template <Isa isa, class T, class S>
+void attention_latent_split(const LatentTask<T>& task, const LatentPiece& piece, void* memory,
+                            S* partial) {
+    const TileScope tiles;
+    LatentScratch<T> scratch(task.sizes, memory);
+    load_queries(task, piece, scratch.rows);
+    scratch.rows.m = partial;
+    scratch.rows.l = partial + kLatentRows;
+    scratch.rows.o = partial + 2 * kLatentRows;
+    attend_split(task, piece, piece.split, scratch);
+}
+
+template <Isa isa, class T, class S>
+void attention_latent_merge(const LatentTask<T>& task, const LatentPiece& piece, int64_t r,
+                            const S* partials, void* memory) {
+    LatentScratch<T> scratch(task.sizes, memory);
+    const int64_t width = scratch.rows.v_width;
+    reset_row(scratch.merged, 0, width);
+    for (int64_t split = 0; split < piece.split_end; ++split) {
+        const S* at = partials + split * attention_latent_partial<isa, T>(task.sizes);
+        merge_row(scratch.merged, {at, at + kLatentRows, at + 2 * kLatentRows}, 0, r, width);
+    }
+    store_row(task, piece.first_row + r, scratch.merged.o, *scratch.merged.l);
+}
+
+#define HADAL_INSTANTIATE(T, S)                                                                \
+    template int64_t attention_latent_partial<kIsa, T>(const LatentSizes&);                    \
+    template int64_t attention_latent_scratch<kIsa, T>(const LatentSizes&);                    \
+    template void attention_latent_whole<kIsa, T>(const LatentTask<T>&, const LatentPiece&,    \
+                                                  void*);                                      \
+    template void attention_latent_split<kIsa, T, S>(const LatentTask<T>&, const LatentPiece&, \
+                                                     void*, S*);                               \
+    template void attention_latent_merge<kIsa, T, S>(const LatentTask<T>&, const LatentPiece&, \
+                                                     int64_t, const S*, void*)
+HADAL_INSTANTIATE(bf16, float);
+HADAL_INSTANTIATE(float, float);
+HADAL_INSTANTIATE(double, double);
+#undef HADAL_INSTANTIATE
+
+}  // namespace hadal::ops::cpu

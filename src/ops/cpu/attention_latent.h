@@ -1,0 +1,72 @@
+// What the kernels of attention_latent are given by ops/attention_latent.cpp: a sequence, and which
+// rows and keys of it.
+//
+// A row is one head of one query: row = query·heads + head. Keys are taken in splits of
+// kLatentSplit, counted from the cache's first row; each split is attended to on its own and the
+// splits are merged in rising order. So a thread may take one split or all of them, and the bits
+// are the same.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/dtype.h"
+#include "core/isa.h"
+#include "ops/cpu/rows.h"
+
+namespace hadal::ops::cpu {
+
+constexpr int64_t kLatentRows = 128;    // rows that share one reading of the keys: one query of V3
+constexpr int64_t kLatentSplit = 1024;  // keys; a multiple of the block in attention_softmax.h
+
+struct LatentSizes {
+    int64_t heads, rank, rope;
+    double scale;
+};
+
+/// One sequence.
+template <class T>
+struct LatentTask {
+    LatentSizes sizes;
+    Rows<const T> q_latent;  // [query_count, heads·rank]
+    Rows<const T> q_pe;      // [query_count, heads·rope]
+    Rows<const T> cache;     // [length, rank + rope]
+    Rows<T> u;               // [query_count, heads·rank]
+    int64_t length, query_count;
+
+    /// Keys that a row may see.
+    int64_t seen(int64_t row) const {
+        return length - query_count + row / sizes.heads + 1;
+    }
+};
+
+/// Rows [first_row, first_row + row_count) of a task, at most kLatentRows, and their splits [split,
+/// split_end).
+struct LatentPiece {
+    int64_t sequence;
+    int64_t first_row, row_count;
+    int64_t split, split_end;
+};
+
+/// Values that one split of kLatentRows rows leaves: m, l, then o.
+template <Isa isa, class T>
+int64_t attention_latent_partial(const LatentSizes& sizes);
+template <Isa isa, class T>
+int64_t attention_latent_scratch(const LatentSizes& sizes);  // bytes
+
+/// All splits of the rows, to the end: writes u.
+template <Isa isa, class T>
+void attention_latent_whole(const LatentTask<T>& task, const LatentPiece& piece, void* scratch);
+
+/// One split of the rows: writes `partial`.
+template <Isa isa, class T, class S>
+void attention_latent_split(const LatentTask<T>& task, const LatentPiece& piece, void* scratch,
+                            S* partial);
+
+/// Row piece.first_row + r from the partials of all its splits, which lie
+/// attention_latent_partial() apart.
+template <Isa isa, class T, class S>
+void attention_latent_merge(const LatentTask<T>& task, const LatentPiece& piece, int64_t r,
+                            const S* partials, void* scratch);
+
+}  // namespace hadal::ops::cpu
