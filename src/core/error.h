@@ -23,10 +23,10 @@ class Error : public std::exception {
   public:
     enum class Kind {
         usage,         // the command line, a recipe or a request is wrong
-        bad_input,     // a value or a text that cannot be used
+        bad_input,     // a value, a text or a path that cannot be used
         corrupt_file,  // a file that contradicts itself
         unsupported,   // a valid input that this build cannot handle
-        io,            // the system refused: disk full, no such file, no permission
+        io,            // the system refused: disk full, no permission
         internal,      // our own mistake
     };
 

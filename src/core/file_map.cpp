@@ -33,7 +33,11 @@ class Descriptor {
 };
 
 [[noreturn]] void fail(std::string_view doing, const std::filesystem::path& path) {
-    throw Error(Error::Kind::io, concat(doing, " ", path.string(), ": ", std::strerror(errno)));
+    // A path that leads nowhere is the user's mistake, everything else the system's.
+    const bool is_wrong_path =
+        errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENAMETOOLONG;
+    throw Error(is_wrong_path ? Error::Kind::bad_input : Error::Kind::io,
+                concat(doing, " ", path.string(), ": ", std::strerror(errno)));
 }
 
 }  // namespace
@@ -41,17 +45,19 @@ class Descriptor {
 std::shared_ptr<const FileMap> FileMap::open(const std::filesystem::path& path) {
     const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (file.get() < 0) fail("cannot open", path);
-    struct stat status {};
+    struct stat status{};
     if (::fstat(file.get(), &status) != 0) fail("cannot read", path);
     if (!S_ISREG(status.st_mode)) {
-        throw Error(Error::Kind::io, concat("cannot read ", path.string(), ": not a regular file"));
+        throw Error(Error::Kind::bad_input,
+                    concat("cannot read ", path.string(), ": not a regular file"));
     }
     std::shared_ptr<FileMap> map(new FileMap);
     map->path_ = path;
     map->size_ = size_t(status.st_size);
     if (map->size_ > 0) {
-        // The file goes over the beginning of a reservation that is longer: a vector load that starts inside the
-        // file's last bytes may end in memory that exists, as it may behind a tensor of our own.
+        // The file goes over the beginning of a reservation that is longer: a vector load that
+        // starts inside the file's last bytes may end in memory that exists, as it may behind a
+        // tensor of our own.
         void* reserved = ::mmap(nullptr, map->size_ + kSpareBytes, PROT_READ,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (reserved == MAP_FAILED) fail("cannot map", path);

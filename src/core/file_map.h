@@ -12,7 +12,7 @@ namespace hadal {
 
 class FileMap {
   public:
-    /// Error(io) names the file and the system's reason. An empty file gives an empty span.
+    /// Error(io), or Error(bad_input) where there is no such file, names it and the system's reason. An empty file gives an empty span.
     static std::shared_ptr<const FileMap> open(const std::filesystem::path& path);
     ~FileMap();
     FileMap(const FileMap&) = delete;
@@ -35,7 +35,7 @@ class FileMap {
     std::filesystem::path path_;
 };
 
-/// The whole file as a string. Error(io) as above.
+/// The whole file as a string. Errors as above.
 std::string read_file(const std::filesystem::path& path);
 
 /// Replaces `path` by `content` in one step: written beside it, flushed to the disk, renamed. After a crash the file

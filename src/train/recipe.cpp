@@ -158,7 +158,10 @@ void read_model(const toml::table& table, const std::string& where, Recipe& reci
     }
     for (const auto& [name, value] : table) {
         const std::string key(name.str());
-        if (key != "preset" && key != "init_from") config[key] = to_json(value, where);
+        if (key == "preset" || key == "init_from") continue;
+        config[key] = to_json(value, where);
+        // TOML has no null: this is how a recipe takes a preset's scaling away.
+        if (key == "rope_scaling" && config[key] == false) config[key] = nullptr;
     }
     recipe.model = model::parse_config(config.dump(), concat(where, ": [model]"));
     // Training computes in one type and writes it; quantising is a step of its own.
