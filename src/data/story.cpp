@@ -95,10 +95,12 @@ Story make_story(RandomSequence& random) {
     slots["thing"] = any_of(kThings, random);
     slots["color"] = any_of(kColors, random);
     slots["animal"] = any_of(kAnimals, random);
+    slots["Animal"] = capitalized(slots["animal"]);
     do {
         slots["animal2"] = any_of(kAnimals, random);
     } while (slots["animal2"] == slots["animal"]);
     slots["food"] = any_of(kFoods, random);
+    slots["dish"] = any_of(kDishes, random);
     slots["my_food"] = concat("my ", slots["food"]);
     slots["skill"] = any_of(kSkills, random);
     slots["adult"] = any_of(kAdults, random);

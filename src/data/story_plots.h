@@ -194,9 +194,72 @@ inline constexpr std::string_view kPlots[] = {
     "{his} mind]. {He} bought some {food} for the {animal}. The {animal} ate it all and [jumped "
     "for joy|licked {his} hand]. \"You have a [good|kind] heart,\" {his} {adult} said. {name} had "
     "no coins left, but {he} was [not sad|happy]. On {his} birthday, {friend} [came with a big "
-    "box|brought {him} a box]. In the box was the {color} {thing}! \"[Your {adult} told me what "
+    "bag|brought {him} a bag]. In the bag was the {color} {thing}! \"[Your {adult} told me what "
     "you did|Everybody knows what you did at the market],\" said {friend}. {name} [was so "
     "surprised|could not stop smiling]. ",
+
+    // The race.
+    "[Every summer|Every year] there was a race {at}. {name} wanted to win [so much|more than "
+    "anything]. {He} [ran every morning|trained every day]."
+    "^ On the day of the race, {friend} stood next to {him}. \"[Good luck|May the best one win],\" "
+    "said {friend}. [One, two, three, go!|The bell rang and off they went!] "
+    "{name} ran as fast as {he} could. {He} was [the first|in front of all the others]. Then {he} "
+    "heard a cry. {friend} had [fallen down|hurt {fhis} foot]. "
+    "{name} [stopped|looked back]. If {he} helped, {he} would not win. But {friend} was {his} "
+    "friend. {He} [ran back|turned around] and [helped {fhim} up|took {fhim} by the hand]. "
+    "They [walked|went] to the end together. They were the last, but everybody [clapped|cheered "
+    "for them]. "
+    "{His} {adult} [hugged {him}|was very proud]. \"[You did not win the race, but you won a "
+    "friend|Helping is better than winning],\" {his} {adult} said. "
+    "{name} [smiled|nodded]. {He} [knew that it was true|was not sad at all]. ",
+
+    // Snow.
+    "One morning, {name} looked out of the window. [Everything was white|There was snow "
+    "everywhere]! \"[Snow! Snow|Look at all the snow]!\" {he} [shouted|called]."
+    "^ {He} put on {his} {color} [coat|scarf] and [ran outside|went out]. {friend} was already "
+    "there. \"[Let us make a snowman|Shall we make a snowman]?\" asked {friend}. "
+    "First they made a big ball. Then they made a small ball and put it on top. \"[He needs a "
+    "nose|He has no face],\" said {name}. {He} [ran home and asked|went to] {his} {adult} [for a "
+    "carrot|and got a carrot]. "
+    "They gave the snowman two stones for eyes and a {color} {thing}. \"[Now he looks happy|Now he "
+    "is not alone],\" said {friend}. "
+    "[They played in the snow all day|They danced around the snowman]. When it was dark, {name} "
+    "drank some hot [milk|tea] at home. "
+    "\"[Will he be there tomorrow|Will he be cold tonight]?\" {he} asked. {His} {adult} laughed. "
+    "\"[He likes the cold|Snowmen like the cold],\" {his} {adult} said. "
+    "The next day, a little {animal} sat next to the snowman. [{name} and {friend} had a new "
+    "friend|It had found a friend too]. ",
+
+    // Cooking together.
+    "{name} wanted to make [a surprise for {his} {adult}|something nice for {his} {adult}]. \"I "
+    "will make some {dish},\" {he} said.^ But {name} had never made {dish} before. {He} asked "
+    "{friend} to help. \"[First we must wash our hands|First we need a big bowl],\" said {friend}. "
+    "They [mixed and mixed|worked hard]. Soon there was [flour|sugar] on the table, on the floor "
+    "and on {name}'s nose. {friend} [laughed|could not stop laughing]. Then they smelled "
+    "something. \"[Oh no, it is burning|Quick, it is burning]!\" cried {name}. The {dish} was "
+    "[black|burned]. {name} [wanted to cry|was very sad]. \"[We can try again|Let us start "
+    "again],\" said {friend}. This time they [watched it carefully|did not leave it alone]. The "
+    "{dish} [looked perfect|smelled wonderful]. When {his} {adult} came home, there was some "
+    "{dish} on the table, with a little {color} flower next to it. \"[What a lovely surprise!|Did "
+    "you make this for me?]\" {his} {adult} said. {name} [smiled proudly|nodded]. They ate it "
+    "together, and [there was nothing left|{friend} had two plates]. ",
+
+    // The boat.
+    "{name} and {friend} found an old boat by the lake. It was {color} and [a little broken|had a "
+    "small hole]. \"[We can fix it|Let us make it new],\" said {name}."
+    "^ They [asked {his} {adult} for help|went to {his} {adult}]. Together they [closed the "
+    "hole|worked for three days] and gave it a name. They called it the {Animal}. "
+    "On a {weather} day, they [put the boat on the water|pushed the boat into the water]. It [did "
+    "not sink|floated]! They rowed far out on the lake. "
+    "[Suddenly|Then] a strong wind came. The waves [grew bigger and bigger|were very high]. "
+    "{friend} was afraid. \"[Hold on tight|Do not be afraid],\" said {name}. \"[Row with me|We "
+    "must row together].\" "
+    "They rowed and rowed. {name} [counted|sang], and {friend} [pulled|rowed] with all {fhis} "
+    "strength. At last, they [came to the shore|felt the sand under the boat]. "
+    "{His} {adult} [was waiting for them|ran to meet them] with [a blanket|dry clothes] and some "
+    "{food}. \"[You were brave|You stayed together, and that was good],\" {his} {adult} said. "
+    "[The next time, they looked at the sky first|From then on, they only went out when there was "
+    "no wind]. ",
 };
 
 }  // namespace hadal::data

@@ -23,6 +23,7 @@ inline constexpr std::string_view kAnimals[] = {
     "lamb", "kitten", "puppy", "turtle", "squirrel", "goat",  "hedgehog", "hen",  "beaver", "deer"};
 inline constexpr std::string_view kFoods[] = {"bread", "cake", "soup",    "cheese", "honey",
                                               "rice",  "pie",  "pudding", "jam",    "fruit"};
+inline constexpr std::string_view kDishes[] = {"bread", "cake", "soup", "pie", "pudding", "rice"};
 inline constexpr std::string_view kSkills[] = {
     "swim",          "ride a bike", "climb a tree",    "fly a kite",  "skate",
     "play the drum", "whistle",     "dance",           "bake bread",  "row a boat",
