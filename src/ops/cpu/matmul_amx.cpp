@@ -20,10 +20,12 @@
 namespace hadal::ops::cpu {
 namespace {
 
-constexpr int64_t kBlock = 32;    // rows and columns of a block, and k of a step
-constexpr int64_t kMostM = 1024;  // of a tile of the plan
+constexpr int64_t kBlock = 32;   // rows and columns of a block, and k of a step
+constexpr int64_t kMostM = 512;  // of a tile of the plan
 constexpr int64_t kMostN = 256;
-constexpr int64_t kStep = 32;                         // k of one instruction
+constexpr int64_t kStep = 32;  // k of one instruction
+constexpr int64_t kMultiplied =
+    1024;  // k of a block: more would not leave L2 room for both operands
 constexpr int64_t kPackedBytes = int64_t(512) << 10;  // columns packed at a time: a quarter of L2
 constexpr int64_t kRowsBytes = int64_t(512) << 10;    // rows packed at a time, where they must be
 constexpr int64_t kSumsBytes = kMostM * kMostN * 4;   // partial sums between blocks of k
@@ -77,11 +79,18 @@ void configure(const BlockShape& shape) {
     asm volatile("ldtilecfg %0" ::"m"(configuration));
 }
 
+/// Rows to fetch into L2 meanwhile: what follows costs more to wait for than to ask for.
+struct Ahead {
+    const std::byte* data;
+    int64_t stride;
+    int64_t count;
+};
+
 /// sums += rows·columns over `steps` steps of k, and one more with the rows' zero-filled tail if
 /// there is one.
 template <int row_tiles, int column_tiles>
-void multiply_block(const Tiles& rows, const std::byte* tail, const Tiles& columns, int64_t steps,
-                    bool first, std::byte* sums) {
+void multiply_tiles(const Tiles& rows, const std::byte* tail, const Tiles& columns, int64_t steps,
+                    const Ahead& ahead, bool first, std::byte* sums) {
     asm volatile("" ::: "memory");  // the tile loads below are opaque to the compiler
     if (first) {
         _tile_zero(0);
@@ -92,16 +101,17 @@ void multiply_block(const Tiles& rows, const std::byte* tail, const Tiles& colum
         _tile_loadd(0, sums, 64);
         if constexpr (column_tiles == 2) _tile_loadd(1, sums + kTileBytes, 64);
         if constexpr (row_tiles == 2) _tile_loadd(2, sums + 2 * kTileBytes, 64);
-        if constexpr (row_tiles == 2 && column_tiles == 2)
+        if constexpr (row_tiles == 2 && column_tiles == 2) {
             _tile_loadd(3, sums + 3 * kTileBytes, 64);
+        }
     }
     const auto step = [&](const std::byte* a, int64_t a_stride, int64_t a_next,
                           const std::byte* b) {
-        _tile_loadd(6, b, columns.stride);
+        _tile_stream_loadd(6, b, columns.stride);
         _tile_loadd(4, a, a_stride);
         _tile_dpbf16ps(0, 4, 6);
         if constexpr (column_tiles == 2) {
-            _tile_loadd(7, b + columns.next, columns.stride);
+            _tile_stream_loadd(7, b + columns.next, columns.stride);
             _tile_dpbf16ps(1, 4, 7);
         }
         if constexpr (row_tiles == 2) {
@@ -113,6 +123,9 @@ void multiply_block(const Tiles& rows, const std::byte* tail, const Tiles& colum
     const std::byte* a = rows.data;
     const std::byte* b = columns.data;
     for (int64_t i = 0; i < steps; ++i, a += rows.step, b += columns.step) {
+        for (int64_t j = 0; j < ahead.count; ++j) {
+            _mm_prefetch(ahead.data + j * ahead.stride + i * 64, _MM_HINT_T1);
+        }
         step(a, rows.stride, rows.next, b);
     }
     if (tail != nullptr) step(tail, 64, kTileBytes, b);
@@ -183,17 +196,23 @@ class TileProduct {
         most_k = most_k / kStep * kStep;
         whole_k_ = product_.k <= most_k;
         for (int64_t k = 0; k < product_.k || k == 0; k += most_k) {
-            const int64_t k_end = least(k + most_k, product_.k);
-            pack_columns(k, k_end);
-            pack_rows(k, k_end);
-            multiply(k, k_end);
+            pack_begin_ = k;
+            pack_end_ = least(k + most_k, product_.k);
+            pack_columns();
+            pack_rows();
+            const int64_t parts = (pack_end_ - k + kMultiplied - 1) / kMultiplied;
+            const int64_t part =
+                parts <= 1 ? most_k : round_up((pack_end_ - k + parts - 1) / parts, kStep);
+            for (int64_t i = k; i < pack_end_ || i == 0; i += part) {
+                multiply(i, least(i + part, pack_end_));
+            }
         }
         _tile_release();
     }
 
   private:
     /// Strip after strip: [k/2][width_] pairs.
-    void pack_columns(int64_t k, int64_t k_end) {
+    void pack_columns() {
         if (whole_k_ && scratch_.packed_product == &product_ &&
             scratch_.packed_begin == tile_.n_begin && scratch_.packed_count == tile_.n_count) {
             return;
@@ -201,32 +220,40 @@ class TileProduct {
         scratch_.packed_product = whole_k_ ? &product_ : nullptr;
         scratch_.packed_begin = tile_.n_begin;
         scratch_.packed_count = tile_.n_count;
-        for (int64_t n = 0; n < tile_.n_count; n += 16) {
-            auto* to = reinterpret_cast<uint32_t*>(packed_ + n * round_up(k_end - k, kStep) * 2);
+        const auto pack = [&](int64_t n, int64_t k, int64_t k_end) {
+            auto* to = reinterpret_cast<uint32_t*>(strip(n, k));
             pack_strip<bf16>(product_.b, tile_.n_begin + n, least(16, tile_.n_count - n), k, k_end,
                              to, width_, first_lanes(width_));
+        };
+        if (product_.b.k_contiguous) {
+            for (int64_t n = 0; n < tile_.n_count; n += 16) pack(n, pack_begin_, pack_end_);
+            return;
+        }
+        // Along the stored rows, so that each is read once from end to end.
+        for (int64_t k = pack_begin_; k < pack_end_; k += kStep) {
+            for (int64_t n = 0; n < tile_.n_count; n += 16) pack(n, k, least(k + kStep, pack_end_));
         }
     }
 
     /// Tiles of rows [16][32] where k is not contiguous in memory; otherwise only what does not
     /// fill a step.
-    void pack_rows(int64_t k, int64_t k_end) {
+    void pack_rows() {
         const MatmulOperand& a = product_.a;
-        const int64_t steps = (k_end - k + kStep - 1) / kStep;
-        for (int64_t m = 0; m < tile_.m_count; m += 16) {
-            const int64_t count = least(16, tile_.m_count - m);
-            if (a.k_contiguous) {
-                const int64_t rest = (k_end - k) % kStep;
-                if (rest == 0) return;
-                copy_square(reinterpret_cast<const std::byte*>(row_of(m) + k_end - rest),
-                            a.stride * 2, count, rest * 2, tail_ + m * 64);
-                continue;
+        if (a.k_contiguous) {
+            const int64_t rest = (pack_end_ - pack_begin_) % kStep;
+            for (int64_t m = 0; m < tile_.m_count && rest != 0; m += 16) {
+                copy_square(reinterpret_cast<const std::byte*>(row_of(m) + pack_end_ - rest),
+                            a.stride * 2, least(16, tile_.m_count - m), rest * 2, tail_ + m * 64);
             }
-            for (int64_t s = 0; s < steps; ++s) {
+            return;
+        }
+        for (int64_t k = pack_begin_; k < pack_end_; k += kStep) {
+            for (int64_t m = 0; m < tile_.m_count; m += 16) {
                 __m512i v[16];
-                load_units<bf16>(a, tile_.m_begin + m, count, k + s * kStep, k_end, v);
+                load_units<bf16>(a, tile_.m_begin + m, least(16, tile_.m_count - m), k, pack_end_,
+                                 v);
                 transpose(v);
-                std::byte* to = rows_ + (m / 16 * steps + s) * kTileBytes;
+                std::byte* to = packed_row_tile(m, k);
 #pragma GCC unroll 16
                 for (int i = 0; i < 16; ++i) _mm512_store_si512(to + i * 64, v[i]);
             }
@@ -235,6 +262,7 @@ class TileProduct {
 
     void multiply(int64_t k, int64_t k_end) {
         BlockShape configured = {};
+        const int64_t blocks = (tile_.n_count + kBlock - 1) / kBlock;
         for (int64_t m = 0; m < tile_.m_count; m += kBlock) {
             const int64_t rows = least(kBlock, tile_.m_count - m);
             for (int64_t n = 0; n < tile_.n_count; n += kBlock) {
@@ -242,43 +270,54 @@ class TileProduct {
                                           {width_, tile_.n_count - n > 16 ? width_ : 0}};
                 if (!(shape == configured)) configure(shape);
                 configured = shape;
-                block(m, n, k, k_end, shape);
+                multiply_block(m, n, k, k_end, shape, ahead(m, n / kBlock, blocks, k));
+                if (k_end == product_.k) store_block(m, n, shape);
             }
         }
     }
 
-    void block(int64_t m, int64_t n, int64_t k, int64_t k_end, const BlockShape& shape) {
-        const int64_t k_count = k_end - k;
-        const int64_t steps = (k_count + kStep - 1) / kStep;
+    /// The share of the next 32 rows to prefetch while block `block` of `blocks` is multiplied.
+    Ahead ahead(int64_t m, int64_t block, int64_t blocks, int64_t k) const {
+        constexpr int64_t kMostShare = 8;
+        const int64_t share = (kBlock + blocks - 1) / blocks;
+        const int64_t begin = m + kBlock + block * share;
+        if (!product_.a.k_contiguous || share > kMostShare) return {nullptr, 0, 0};
+        const int64_t count = least(share, tile_.m_count - begin);
+        return {reinterpret_cast<const std::byte*>(row_of(begin) + k), product_.a.stride * 2,
+                count > 0 ? count : 0};
+    }
+
+    void multiply_block(int64_t m, int64_t n, int64_t k, int64_t k_end, const BlockShape& shape,
+                        const Ahead& ahead) {
         const bool straight = product_.a.k_contiguous;
-        const bool tailed = straight && k_count % kStep != 0;
-        const int64_t strip = steps * kStep * 2;  // bytes of one packed column
-        const bool last = k_end == product_.k;
+        const bool tailed = straight && k_end == pack_end_ && (k_end - k) % kStep != 0;
+        const std::byte* tail = tailed ? tail_ + m * 64 : nullptr;
+        const int64_t steps = (k_end - k + (tailed ? 0 : kStep - 1)) / kStep;
         const Tiles rows = straight ? Tiles{reinterpret_cast<const std::byte*>(row_of(m) + k), 64,
                                             product_.a.stride * 2, product_.a.stride * 32}
-                                    : Tiles{rows_ + m / 16 * steps * kTileBytes, kTileBytes, 64,
-                                            steps * kTileBytes};
-        const Tiles columns = {packed_ + n * strip, 64 * width_, 4 * width_, 16 * strip};
-        std::byte* sums =
-            sums_ + (whole_k_ ? 0 : (m / kBlock * ((tile_.n_count + 31) / 32) + n / kBlock)) * 4 *
-                        kTileBytes;
-        const std::byte* tail = tailed ? tail_ + m * 64 : nullptr;
-        const int64_t full = tailed ? steps - 1 : steps;
-        const auto run = [&](auto multiply) { multiply(rows, tail, columns, full, k == 0, sums); };
+                                    : Tiles{packed_row_tile(m, k), kTileBytes, 64,
+                                            packed_row_tile(16, k) - packed_row_tile(0, k)};
+        const Tiles columns = {strip(n, k), 64 * width_, 4 * width_, strip(16, k) - strip(0, k)};
+        std::byte* sums = sums_of(m, n);
+        const auto run = [&](auto function) {
+            function(rows, tail, columns, steps, ahead, k == 0, sums);
+        };
         if (shape.rows[1] > 0 && shape.columns[1] > 0) {
-            run(multiply_block<2, 2>);
+            run(multiply_tiles<2, 2>);
         } else if (shape.rows[1] > 0) {
-            run(multiply_block<2, 1>);
+            run(multiply_tiles<2, 1>);
         } else if (shape.columns[1] > 0) {
-            run(multiply_block<1, 2>);
+            run(multiply_tiles<1, 2>);
         } else {
-            run(multiply_block<1, 1>);
+            run(multiply_tiles<1, 1>);
         }
-        if (!last) return;
+    }
+
+    void store_block(int64_t m, int64_t n, const BlockShape& shape) {
         for (int i = 0; i < 2; ++i) {
             for (int j = 0; j < 2; ++j) {
                 if (shape.rows[i] == 0 || shape.columns[j] == 0) continue;
-                store_tile<Out>(product_, sums + (2 * i + j) * kTileBytes,
+                store_tile<Out>(product_, sums_of(m, n) + (2 * i + j) * kTileBytes,
                                 tile_.m_begin + m + 16 * i, shape.rows[i],
                                 tile_.n_begin + n + 16 * j,
                                 least(width_, tile_.n_count - n - 16 * j));
@@ -286,6 +325,21 @@ class TileProduct {
         }
     }
 
+    /// Unit k/2 of the packed columns n … n + 15.
+    std::byte* strip(int64_t n, int64_t k) const {
+        return packed_ + n * round_up(pack_end_ - pack_begin_, kStep) * 2 +
+               (k - pack_begin_) * 2 * width_;
+    }
+    std::byte* packed_row_tile(int64_t m, int64_t k) const {
+        const int64_t steps = (pack_end_ - pack_begin_ + kStep - 1) / kStep;
+        return rows_ + (m / 16 * steps + (k - pack_begin_) / kStep) * kTileBytes;
+    }
+    /// Four tiles. Where k is not cut, every block uses the same four: they stay in L1.
+    std::byte* sums_of(int64_t m, int64_t n) const {
+        if (product_.k <= kMultiplied) return sums_;
+        const int64_t blocks = (tile_.n_count + kBlock - 1) / kBlock;
+        return sums_ + (m / kBlock * blocks + n / kBlock) * 4 * kTileBytes;
+    }
     const bf16* row_of(int64_t m) const {
         return static_cast<const bf16*>(product_.a.data) + (tile_.m_begin + m) * product_.a.stride;
     }
@@ -293,9 +347,10 @@ class TileProduct {
     const MatmulProduct& product_;
     const MatmulTile& tile_;
     MatmulScratch& scratch_;
-    int64_t width_;  // of a strip: 16, or fewer columns where the tile has fewer
-    bool whole_k_ =
-        false;           // k is not cut: sums stay in registers, packed columns may be used again
+    int64_t width_;           // of a strip: 16, or fewer columns where the tile has fewer
+    bool whole_k_ = false;    // packed at once: the next tile may use the packed columns again
+    int64_t pack_begin_ = 0;  // k that is packed now
+    int64_t pack_end_ = 0;
     std::byte* packed_;  // columns
     std::byte* rows_;
     std::byte* tail_;
