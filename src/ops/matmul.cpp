@@ -48,39 +48,34 @@ cpu::MatmulProduct checked(Form form, bool add, const Product& product) {
             .k = k};
 }
 
-using Kernel = void (*)(const cpu::MatmulProduct&, const cpu::MatmulTile&, cpu::MatmulScratch&);
-
+/// The kernel for an instruction set and types, and what it wants of the plan.
 struct Choice {
-    Kernel kernel = nullptr;
-    cpu::MatmulLimits limits{};
+    void (*kernel)(const cpu::MatmulProduct&, const cpu::MatmulTile&, cpu::MatmulScratch&);
+    cpu::MatmulLimits (*limits)(const cpu::MatmulProduct&);
     bool streams_rows =
-        false;  // few columns: exchange the operands, so that the larger one is not packed
+        false;  // rows are not packed: with few columns the larger operand belongs there
 };
 
+cpu::MatmulLimits plain_limits(const cpu::MatmulProduct&) {
+    return {.m_step = 1, .n_step = 1, .m_most = 64, .n_most = 64, .bytes = 0};
+}
+
 Choice choose(Isa isa, DType in, DType out) {
-    Choice choice;
-    choice.limits = {.m_step = 1, .n_step = 1, .m_most = 64, .n_most = 64, .bytes = 0};
+    if (in == DType::f64) return {cpu::matmul_plain<double, double>, plain_limits};
 #if defined(__x86_64__)
     if (isa == Isa::amx && in == DType::bf16) {
-        choice.limits = cpu::matmul_amx_limits();
-        choice.kernel =
-            out == DType::bf16 ? cpu::matmul_amx_tile<bf16> : cpu::matmul_amx_tile<float>;
-        choice.streams_rows = true;
-        return choice;
+        return {out == DType::bf16 ? cpu::matmul_amx_tile<bf16> : cpu::matmul_amx_tile<float>,
+                cpu::matmul_amx_limits, true};
     }
 #endif
-    if (in == DType::f64) {
-        choice.kernel = cpu::matmul_plain<double, double>;
-        return choice;
-    }
+    Choice choice{};
     cpu::with_isa(isa, [&]<Isa chosen>() {
         if (in == DType::f32) {
-            choice.limits = cpu::matmul_limits<chosen, float>();
-            choice.kernel = cpu::matmul_tile<chosen, float, float>;
+            choice = {cpu::matmul_tile<chosen, float, float>, cpu::matmul_limits<chosen, float>};
         } else {
-            choice.limits = cpu::matmul_limits<chosen, bf16>();
-            choice.kernel = out == DType::f32 ? cpu::matmul_tile<chosen, bf16, float>
-                                              : cpu::matmul_tile<chosen, bf16, bf16>;
+            choice = {out == DType::f32 ? cpu::matmul_tile<chosen, bf16, float>
+                                        : cpu::matmul_tile<chosen, bf16, bf16>,
+                      cpu::matmul_limits<chosen, bf16>};
         }
     });
     return choice;
@@ -135,57 +130,75 @@ void exchange_operands(cpu::MatmulProduct& product) {
     product.c_transposed = true;
 }
 
-void run(Context& context, Form form, bool add, std::span<const Product> products) {
+struct Plan {
+    std::span<Planned> products;
+    int64_t tiles = 0;
+    int64_t scratch_bytes = 0;  // of one thread
+};
+
+/// Checks and cuts the products; the plan lives in the workspace.
+Plan make_plan(Context& context, const Choice& choice, Form form, bool add,
+               std::span<const Product> products) {
     constexpr int64_t kFewRows = 32;
     constexpr double kLeastTileCost = 1 << 20;  // a few microseconds, what a fork/join is worth
-    constexpr int kTilesPerThread = 3;          // for balance
-    if (products.empty()) return;
     const DType in = products[0].left.dtype(), out = products[0].result.dtype();
-    const Choice choice = choose(context.isa, in, out);
-    const Workspace::Scope scope(context.workspace);
-    const auto planned = context.workspace.take<Planned>(int64_t(products.size()));
+    Plan plan{.products = context.workspace.take<Planned>(int64_t(products.size()))};
     double total_cost = 0;
     for (size_t i = 0; i < products.size(); ++i) {
-        planned[i].product = checked(form, add, products[i]);
         if (products[i].left.dtype() != in || products[i].result.dtype() != out) {
             throw Error(Error::Kind::internal, "matmul: the products of a list differ in type");
         }
-        cpu::MatmulProduct& product = planned[i].product;
+        cpu::MatmulProduct& product = plan.products[i].product;
+        product = checked(form, add, products[i]);
         if (choice.streams_rows && form == Form::nt && product.m <= kFewRows) {
             exchange_operands(product);
         }
         total_cost += cost(product);
     }
+    // Some tiles for each thread, for balance; but a weight gradient's tile packs both operands
+    // over all tokens, which only large tiles are worth.
     const int threads = context.threads.size();
-    const double tile_cost =
-        threads == 1 ? total_cost
-                     : std::max(kLeastTileCost, total_cost / (kTilesPerThread * threads));
-    int64_t tiles = 0;
-    for (Planned& p : planned) {
-        p.first_tile = tiles;
-        tiles += cut(p, choice.limits, tile_cost);
+    const int tiles_wanted = threads == 1 ? 1 : form == Form::tn ? threads : 3 * threads;
+    const double tile_cost = std::max(kLeastTileCost, total_cost / tiles_wanted);
+    for (Planned& p : plan.products) {
+        const cpu::MatmulLimits limits = choice.limits(p.product);
+        p.first_tile = plan.tiles;
+        plan.tiles += cut(p, limits, tile_cost);
+        plan.scratch_bytes = std::max(plan.scratch_bytes, round_up(limits.bytes, 64));
     }
-    const int64_t scratch_bytes = round_up(choice.limits.bytes, 64);
-    const auto memory = context.workspace.take<std::byte>(scratch_bytes * threads);
+    return plan;
+}
+
+void compute_tile(const Choice& choice, const Plan& plan, int64_t index,
+                  cpu::MatmulScratch& scratch) {
+    const auto after =
+        std::upper_bound(plan.products.begin(), plan.products.end(), index,
+                         [](int64_t tile, const Planned& p) { return tile < p.first_tile; });
+    const Planned& p = *(after - 1);
+    const int64_t m = (index - p.first_tile) % p.m_tiles * p.m_size;
+    const int64_t n = (index - p.first_tile) / p.m_tiles * p.n_size;
+    choice.kernel(p.product,
+                  {.m_begin = m,
+                   .m_count = std::min(p.m_size, p.product.m - m),
+                   .n_begin = n,
+                   .n_count = std::min(p.n_size, p.product.n - n)},
+                  scratch);
+}
+
+void run(Context& context, Form form, bool add, std::span<const Product> products) {
+    if (products.empty()) return;
+    const Choice choice = choose(context.isa, products[0].left.dtype(), products[0].result.dtype());
+    const Workspace::Scope scope(context.workspace);
+    const Plan plan = make_plan(context, choice, form, add, products);
+    const int threads = context.threads.size();
+    const auto memory = context.workspace.take<std::byte>(plan.scratch_bytes * threads);
     const auto scratch = context.workspace.take<cpu::MatmulScratch>(threads);
     for (int i = 0; i < threads; ++i) {
-        scratch[size_t(i)] = {.memory = memory.data() + i * scratch_bytes};
+        scratch[size_t(i)] = {.memory = memory.data() + i * plan.scratch_bytes};
     }
-    context.threads.parallel_ranges(tiles, 1, [&](int64_t begin, int64_t end, int thread) {
-        for (int64_t i = begin; i < end; ++i) {
-            const auto after = std::upper_bound(
-                planned.begin(), planned.end(), i,
-                [](int64_t tile, const Planned& p) { return tile < p.first_tile; });
-            const Planned& p = *(after - 1);
-            const int64_t m = (i - p.first_tile) % p.m_tiles * p.m_size;
-            const int64_t n = (i - p.first_tile) / p.m_tiles * p.n_size;
-            choice.kernel(p.product,
-                          {.m_begin = m,
-                           .m_count = std::min(p.m_size, p.product.m - m),
-                           .n_begin = n,
-                           .n_count = std::min(p.n_size, p.product.n - n)},
-                          scratch[size_t(thread)]);
-        }
+    context.threads.parallel_ranges(plan.tiles, 1, [&](int64_t begin, int64_t end, int thread) {
+        for (int64_t i = begin; i < end; ++i)
+            compute_tile(choice, plan, i, scratch[size_t(thread)]);
     });
 }
 

@@ -204,7 +204,7 @@ class BlockedProduct {
 }  // namespace
 
 template <Isa isa, class In>
-MatmulLimits matmul_limits() {
+MatmulLimits matmul_limits(const MatmulProduct&) {
     using V = typename VectorOf<In>::Type;
     // A square of rows may end behind the last row, a line of sums in its padding.
     constexpr int64_t kBytes =
@@ -222,8 +222,8 @@ void matmul_tile(const MatmulProduct& product, const MatmulTile& tile, MatmulScr
 }
 
 constexpr Isa kThisIsa = Isa::HADAL_THIS_ISA;
-template MatmulLimits matmul_limits<kThisIsa, float>();
-template MatmulLimits matmul_limits<kThisIsa, bf16>();
+template MatmulLimits matmul_limits<kThisIsa, float>(const MatmulProduct&);
+template MatmulLimits matmul_limits<kThisIsa, bf16>(const MatmulProduct&);
 template void matmul_tile<kThisIsa, float, float>(const MatmulProduct&, const MatmulTile&,
                                                   MatmulScratch&);
 template void matmul_tile<kThisIsa, bf16, float>(const MatmulProduct&, const MatmulTile&,

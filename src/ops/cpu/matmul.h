@@ -63,12 +63,12 @@ void matmul_plain(const MatmulProduct& product, const MatmulTile& tile, MatmulSc
 /// Vector registers: bf16 as pairs where the set has a dot product of them, otherwise widened to
 /// f32.
 template <Isa isa, class In>
-MatmulLimits matmul_limits();
+MatmulLimits matmul_limits(const MatmulProduct& product);
 template <Isa isa, class In, class Out>
 void matmul_tile(const MatmulProduct& product, const MatmulTile& tile, MatmulScratch& scratch);
 
 /// AMX tile registers, bf16 only.
-MatmulLimits matmul_amx_limits();
+MatmulLimits matmul_amx_limits(const MatmulProduct& product);
 template <class Out>
 void matmul_amx_tile(const MatmulProduct& product, const MatmulTile& tile, MatmulScratch& scratch);
 

@@ -20,17 +20,17 @@
 namespace hadal::ops::cpu {
 namespace {
 
-constexpr int64_t kBlock = 32;   // rows and columns of a block, and k of a step
-constexpr int64_t kMostM = 512;  // of a tile of the plan
-constexpr int64_t kMostN = 256;
-constexpr int64_t kStep = 32;  // k of one instruction
-constexpr int64_t kMultiplied =
-    1024;  // k of a block: more would not leave L2 room for both operands
-constexpr int64_t kPackedBytes = int64_t(512) << 10;  // columns packed at a time: a quarter of L2
-constexpr int64_t kRowsBytes = int64_t(512) << 10;    // rows packed at a time, where they must be
-constexpr int64_t kSumsBytes = kMostM * kMostN * 4;   // partial sums between blocks of k
+constexpr int64_t kBlock = 32;        // rows and columns of a block
+constexpr int64_t kStep = 32;         // k of one instruction
+constexpr int64_t kMultiplied = 512;  // k of a block: its rows, 32 KiB, stay in L1
 constexpr int64_t kTileBytes = 1024;
-constexpr int64_t kTailBytes = kMostM * kStep * 2;  // rows' last values of k, filled up with zeros
+
+// Shares of L2 (2 MiB on every processor that has tiles).
+constexpr int64_t kPackedBytes = int64_t(512) << 10;   // columns packed at a time
+constexpr int64_t kRowsBytes = int64_t(512) << 10;     // rows packed at a time, where they must be
+constexpr int64_t kSums = int64_t(128) << 10;          // partial sums between blocks of k
+constexpr int64_t kMostSide = 1024;                    // of a tile of the plan
+constexpr int64_t kTailBytes = kMostSide * kStep * 2;  // rows' last values of k, filled with zeros
 
 struct alignas(64) TileConfiguration {
     uint8_t palette = 1;
@@ -173,6 +173,60 @@ void store_tile(const MatmulProduct& product, const std::byte* sums, int64_t m, 
     }
 }
 
+/// Eight columns of 32 stored rows [k][m] become eight rows [m][32]. 128-bit lanes (8 values) are
+/// placed while loading, as in load_transposed; three exchanges within lanes do the rest.
+void transpose_columns(const bf16* from, int64_t stride, std::byte* to) {
+    __m512i v[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {  // lane q: row 8q + i
+        const auto at = [&](int row) {
+            return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + row * stride));
+        };
+        v[i] = _mm512_castsi128_si512(at(i));
+        v[i] = _mm512_mask_broadcast_i32x4(v[i], 0x00F0, at(i + 8));
+        v[i] = _mm512_mask_broadcast_i32x4(v[i], 0x0F00, at(i + 16));
+        v[i] = _mm512_mask_broadcast_i32x4(v[i], 0xF000, at(i + 24));
+    }
+    __m512i pairs[8];  // [row pair][low, high columns]
+    __m512i quads[8];
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+        pairs[i] = _mm512_unpacklo_epi16(v[i], v[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_epi16(v[i], v[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int h = 0; h < 8; h += 4) {
+        quads[h] = _mm512_unpacklo_epi32(pairs[h], pairs[h + 2]);
+        quads[h + 1] = _mm512_unpackhi_epi32(pairs[h], pairs[h + 2]);
+        quads[h + 2] = _mm512_unpacklo_epi32(pairs[h + 1], pairs[h + 3]);
+        quads[h + 3] = _mm512_unpackhi_epi32(pairs[h + 1], pairs[h + 3]);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+        _mm512_store_si512(to + 2 * c * 64, _mm512_unpacklo_epi64(quads[c], quads[c + 4]));
+        _mm512_store_si512(to + (2 * c + 1) * 64, _mm512_unpackhi_epi64(quads[c], quads[c + 4]));
+    }
+}
+
+/// Stored rows [k_count ≤ 32][count ≤ 16] to a tile [16][32], zeros behind both.
+void pack_row_tile(const bf16* from, int64_t stride, int64_t count, int64_t k_count,
+                   std::byte* to) {
+    if (count == 16 && k_count == kStep) {
+        transpose_columns(from, stride, to);
+        transpose_columns(from + 8, stride, to + kTileBytes / 2);
+        return;
+    }
+    alignas(64) bf16 square[32 * 16];
+    const __mmask16 lanes = first_lanes(count);
+    for (int64_t k = 0; k < 32; ++k) {
+        const __mmask16 here = k < k_count ? lanes : __mmask16(0);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(square + k * 16),
+                           _mm256_maskz_loadu_epi16(here, from + k * stride));
+    }
+    transpose_columns(square, 16, to);
+    transpose_columns(square + 8, 16, to + kTileBytes / 2);
+}
+
 /// One tile of the plan while it is computed.
 template <class Out>
 class TileProduct {
@@ -249,13 +303,9 @@ class TileProduct {
         }
         for (int64_t k = pack_begin_; k < pack_end_; k += kStep) {
             for (int64_t m = 0; m < tile_.m_count; m += 16) {
-                __m512i v[16];
-                load_units<bf16>(a, tile_.m_begin + m, least(16, tile_.m_count - m), k, pack_end_,
-                                 v);
-                transpose(v);
-                std::byte* to = packed_row_tile(m, k);
-#pragma GCC unroll 16
-                for (int i = 0; i < 16; ++i) _mm512_store_si512(to + i * 64, v[i]);
+                pack_row_tile(static_cast<const bf16*>(a.data) + k * a.stride + tile_.m_begin + m,
+                              a.stride, least(16, tile_.m_count - m), least(kStep, pack_end_ - k),
+                              packed_row_tile(m, k));
             }
         }
     }
@@ -359,12 +409,20 @@ class TileProduct {
 
 }  // namespace
 
-MatmulLimits matmul_amx_limits() {
-    return {.m_step = kBlock,
-            .n_step = kBlock,
-            .m_most = kMostM,
-            .n_most = kMostN,
-            .bytes = kPackedBytes + kRowsBytes + kTailBytes + kSumsBytes};
+MatmulLimits matmul_amx_limits(const MatmulProduct& product) {
+    MatmulLimits limits = {.m_step = kBlock,
+                           .n_step = kBlock,
+                           .m_most = kMostSide,
+                           .n_most = kMostSide,
+                           .bytes = kPackedBytes + kRowsBytes + kTailBytes + 4 * kSums};
+    const int64_t whole_k = kPackedBytes / 2 / (product.k > 0 ? product.k : 1) / kBlock * kBlock;
+    if (product.k <= kMultiplied && product.a.k_contiguous) {
+        limits.n_most = least(kMostSide, whole_k);  // sums stay in registers, columns in L2
+    } else {
+        limits.n_most = 256;
+        limits.m_most = kSums / limits.n_most / kBlock * kBlock;
+    }
+    return limits;
 }
 
 template <class Out>

@@ -50,14 +50,6 @@ inline void load_transposed(const std::byte* rows, int64_t stride, __m512i (&res
     }
 }
 
-/// The transpose of sixteen vectors already in registers, through the cache.
-inline void transpose(__m512i (&v)[16]) {
-    alignas(64) std::byte square[16 * 64];
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) _mm512_store_si512(square + i * 64, v[i]);
-    load_transposed(square, 64, v);
-}
-
 /// Copies `count` rows of `bytes` ≤ 64 into a square of 16 rows of 64 bytes, zeros behind.
 inline void copy_square(const std::byte* rows, int64_t stride, int64_t count, int64_t bytes,
                         std::byte* square) {
