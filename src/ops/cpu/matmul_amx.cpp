@@ -173,14 +173,14 @@ void store_tile(const MatmulProduct& product, const std::byte* sums, int64_t m, 
     }
 }
 
-/// Eight columns of 32 stored rows [k][m] become eight rows [m][32]. 128-bit lanes (8 values) are
-/// placed while loading, as in load_transposed; three exchanges within lanes do the rest.
-void transpose_columns(const bf16* from, int64_t stride, std::byte* to) {
+/// Eight columns of a square [32 of k][32] become eight rows [32 of k]. 128-bit lanes (8 values)
+/// are placed while loading, as in load_transposed; three exchanges within lanes do the rest.
+void transpose_columns(const bf16* square, std::byte* to) {
     __m512i v[8];
 #pragma GCC unroll 8
     for (int i = 0; i < 8; ++i) {  // lane q: row 8q + i
         const auto at = [&](int row) {
-            return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + row * stride));
+            return _mm_load_si128(reinterpret_cast<const __m128i*>(square + row * 32));
         };
         v[i] = _mm512_castsi128_si512(at(i));
         v[i] = _mm512_mask_broadcast_i32x4(v[i], 0x00F0, at(i + 8));
@@ -208,23 +208,21 @@ void transpose_columns(const bf16* from, int64_t stride, std::byte* to) {
     }
 }
 
-/// Stored rows [k_count ≤ 32][count ≤ 16] to a tile [16][32], zeros behind both.
-void pack_row_tile(const bf16* from, int64_t stride, int64_t count, int64_t k_count,
-                   std::byte* to) {
-    if (count == 16 && k_count == kStep) {
-        transpose_columns(from, stride, to);
-        transpose_columns(from + 8, stride, to + kTileBytes / 2);
-        return;
-    }
-    alignas(64) bf16 square[32 * 16];
-    const __mmask16 lanes = first_lanes(count);
+/// Stored rows [k_count ≤ 32][count ≤ 32] to the tiles [16][32] of columns 0 and 16, zeros behind
+/// both counts. The square between them reads each line once: rows that lie a power of two apart
+/// share few sets of L1.
+void pack_row_tiles(const bf16* from, int64_t stride, int64_t count, int64_t k_count,
+                    std::byte* const (&to)[2]) {
+    alignas(64) bf16 square[32 * 32];
+    const __mmask32 lanes = count >= 32 ? ~0u : (1u << count) - 1u;
     for (int64_t k = 0; k < 32; ++k) {
-        const __mmask16 here = k < k_count ? lanes : __mmask16(0);
-        _mm256_store_si256(reinterpret_cast<__m256i*>(square + k * 16),
-                           _mm256_maskz_loadu_epi16(here, from + k * stride));
+        const __mmask32 here = k < k_count ? lanes : 0u;
+        _mm512_store_si512(square + k * 32, _mm512_maskz_loadu_epi16(here, from + k * stride));
     }
-    transpose_columns(square, 16, to);
-    transpose_columns(square + 8, 16, to + kTileBytes / 2);
+    for (int i = 0; i < 2 && 16 * i < count; ++i) {
+        transpose_columns(square + 16 * i, to[i]);
+        transpose_columns(square + 16 * i + 8, to[i] + kTileBytes / 2);
+    }
 }
 
 /// One tile of the plan while it is computed.
@@ -274,18 +272,21 @@ class TileProduct {
         scratch_.packed_product = whole_k_ ? &product_ : nullptr;
         scratch_.packed_begin = tile_.n_begin;
         scratch_.packed_count = tile_.n_count;
-        const auto pack = [&](int64_t n, int64_t k, int64_t k_end) {
-            auto* to = reinterpret_cast<uint32_t*>(strip(n, k));
-            pack_strip<bf16>(product_.b, tile_.n_begin + n, least(16, tile_.n_count - n), k, k_end,
-                             to, width_, first_lanes(width_));
-        };
+        const __mmask16 lanes = first_lanes(width_);
         if (product_.b.k_contiguous) {
-            for (int64_t n = 0; n < tile_.n_count; n += 16) pack(n, pack_begin_, pack_end_);
+            for (int64_t n = 0; n < tile_.n_count; n += 16) {
+                pack_strip<bf16>(product_.b, tile_.n_begin + n, least(16, tile_.n_count - n),
+                                 pack_begin_, pack_end_, strip_units(n, pack_begin_), width_,
+                                 lanes);
+            }
             return;
         }
         // Along the stored rows, so that each is read once from end to end.
         for (int64_t k = pack_begin_; k < pack_end_; k += kStep) {
-            for (int64_t n = 0; n < tile_.n_count; n += 16) pack(n, k, least(k + kStep, pack_end_));
+            for (int64_t n = 0; n < tile_.n_count; n += 32) {
+                pack_two_strips(product_.b, tile_.n_begin + n, tile_.n_count - n, k, pack_end_,
+                                {strip_units(n, k), strip_units(n + 16, k)}, width_, lanes);
+            }
         }
     }
 
@@ -302,10 +303,10 @@ class TileProduct {
             return;
         }
         for (int64_t k = pack_begin_; k < pack_end_; k += kStep) {
-            for (int64_t m = 0; m < tile_.m_count; m += 16) {
-                pack_row_tile(static_cast<const bf16*>(a.data) + k * a.stride + tile_.m_begin + m,
-                              a.stride, least(16, tile_.m_count - m), least(kStep, pack_end_ - k),
-                              packed_row_tile(m, k));
+            for (int64_t m = 0; m < tile_.m_count; m += 32) {
+                pack_row_tiles(static_cast<const bf16*>(a.data) + k * a.stride + tile_.m_begin + m,
+                               a.stride, tile_.m_count - m, least(kStep, pack_end_ - k),
+                               {packed_row_tile(m, k), packed_row_tile(m + 16, k)});
             }
         }
     }
@@ -379,6 +380,9 @@ class TileProduct {
     std::byte* strip(int64_t n, int64_t k) const {
         return packed_ + n * round_up(pack_end_ - pack_begin_, kStep) * 2 +
                (k - pack_begin_) * 2 * width_;
+    }
+    uint32_t* strip_units(int64_t n, int64_t k) const {
+        return reinterpret_cast<uint32_t*>(strip(n, k));
     }
     std::byte* packed_row_tile(int64_t m, int64_t k) const {
         const int64_t steps = (pack_end_ - pack_begin_ + kStep - 1) / kStep;

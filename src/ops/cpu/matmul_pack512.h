@@ -114,6 +114,30 @@ inline void pack_strip(const MatmulOperand& x, int64_t begin, int64_t count, int
     }
 }
 
+/// The two strips of columns begin … begin + 31 (those below `count`) over 32 values of k, for bf16
+/// stored [k, free]: two rows of 32 values make one vector of each strip.
+[[maybe_unused]] inline void pack_two_strips(const MatmulOperand& x, int64_t begin, int64_t count,
+                                             int64_t k, int64_t k_end, uint32_t* const (&to)[2],
+                                             int64_t stride, __mmask16 lanes) {
+    const __m512i first = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
+    const __m512i second = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+    const __mmask32 columns = count >= 32 ? ~0u : (1u << count) - 1u;
+    const auto* row = static_cast<const bf16*>(x.data) + k * x.stride + begin;
+    for (int64_t i = 0; i < 16; ++i, row += 2 * x.stride) {
+        const __mmask32 here = k + 2 * i < k_end ? columns : 0u;
+        const __mmask32 next = k + 2 * i + 1 < k_end ? columns : 0u;
+        const __m512i even = _mm512_maskz_loadu_epi16(here, row);
+        const __m512i odd = _mm512_maskz_loadu_epi16(next, row + x.stride);
+        const __m512i low = _mm512_unpacklo_epi16(even, odd);
+        const __m512i high = _mm512_unpackhi_epi16(even, odd);
+        _mm512_mask_storeu_epi32(to[0] + i * stride, lanes,
+                                 _mm512_permutex2var_epi64(low, first, high));
+        if (count > 16) {
+            _mm512_storeu_si512(to[1] + i * stride, _mm512_permutex2var_epi64(low, second, high));
+        }
+    }
+}
+
 }  // namespace
 }  // namespace hadal::ops::cpu
 
