@@ -169,20 +169,24 @@ Plan make_plan(Context& context, const Choice& choice, Form form, bool add,
     return plan;
 }
 
-void compute_tile(const Choice& choice, const Plan& plan, int64_t index,
-                  cpu::MatmulScratch& scratch) {
+struct PlannedTile {
+    const cpu::MatmulProduct* product = nullptr;
+    cpu::MatmulTile tile{};
+};
+
+PlannedTile tile_at(const Plan& plan, int64_t index) {
+    if (index >= plan.tiles) return {};
     const auto after =
         std::upper_bound(plan.products.begin(), plan.products.end(), index,
                          [](int64_t tile, const Planned& p) { return tile < p.first_tile; });
     const Planned& p = *(after - 1);
     const int64_t m = (index - p.first_tile) % p.m_tiles * p.m_size;
     const int64_t n = (index - p.first_tile) / p.m_tiles * p.n_size;
-    choice.kernel(p.product,
-                  {.m_begin = m,
-                   .m_count = std::min(p.m_size, p.product.m - m),
-                   .n_begin = n,
-                   .n_count = std::min(p.n_size, p.product.n - n)},
-                  scratch);
+    return {&p.product,
+            {.m_begin = m,
+             .m_count = std::min(p.m_size, p.product.m - m),
+             .n_begin = n,
+             .n_count = std::min(p.n_size, p.product.n - n)}};
 }
 
 void run(Context& context, Form form, bool add, std::span<const Product> products) {
@@ -197,8 +201,14 @@ void run(Context& context, Form form, bool add, std::span<const Product> product
         scratch[size_t(i)] = {.memory = memory.data() + i * plan.scratch_bytes};
     }
     context.threads.parallel_ranges(plan.tiles, 1, [&](int64_t begin, int64_t end, int thread) {
-        for (int64_t i = begin; i < end; ++i)
-            compute_tile(choice, plan, i, scratch[size_t(thread)]);
+        for (int64_t i = begin; i < end; ++i) {
+            cpu::MatmulScratch& mine = scratch[size_t(thread)];
+            const PlannedTile now = tile_at(plan, i);
+            const PlannedTile next = tile_at(plan, i + threads);  // if all are equally fast
+            mine.next_product = next.product;
+            mine.next_tile = next.tile;
+            choice.kernel(*now.product, now.tile, mine);
+        }
     });
 }
 

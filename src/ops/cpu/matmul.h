@@ -45,6 +45,9 @@ struct MatmulScratch {
     const MatmulProduct* packed_product = nullptr;
     int64_t packed_begin = 0;
     int64_t packed_count = 0;
+    const MatmulProduct* next_product =
+        nullptr;  // what this thread will probably be given next: worth fetching
+    MatmulTile next_tile{};
 };
 
 /// What a kernel wants of the plan that cuts results into tiles.

@@ -79,18 +79,40 @@ void configure(const BlockShape& shape) {
     asm volatile("ldtilecfg %0" ::"m"(configuration));
 }
 
-/// Rows to fetch into L2 meanwhile: what follows costs more to wait for than to ask for.
+/// Stored rows to fetch into L2 during a block, a line of each at every step: the memory's share of
+/// the time then runs beside the arithmetic.
 struct Ahead {
-    const std::byte* data;
-    int64_t stride;
-    int64_t count;
+    const std::byte* data = nullptr;
+    int64_t stride = 0;
+    int64_t count = 0;
+
+    void fetch(int64_t step) const {
+        for (int64_t i = 0; i < count; ++i) {
+            _mm_prefetch(data + i * stride + step * 64, _MM_HINT_T1);
+        }
+    }
 };
+
+/// Block `block` of `blocks`'s share of what x holds of [begin, begin + count) × [k, k_end).
+Ahead share_of(const MatmulOperand& x, int64_t begin, int64_t count, int64_t k, int64_t k_end,
+               int64_t block, int64_t blocks) {
+    constexpr int64_t kMostRows = 8;  // more would only wait for each other
+    const int64_t rows = x.k_contiguous ? count : k_end - k;
+    const int64_t share = (rows + blocks - 1) / blocks;
+    const int64_t first = block * share;
+    if (share > kMostRows || first >= rows) return {};
+    const int64_t row = (x.k_contiguous ? begin : k) + first;
+    const int64_t column = x.k_contiguous ? k : begin;
+    return {reinterpret_cast<const std::byte*>(static_cast<const bf16*>(x.data) + row * x.stride +
+                                               column),
+            x.stride * 2, least(share, rows - first)};
+}
 
 /// sums += rows·columns over `steps` steps of k, and one more with the rows' zero-filled tail if
 /// there is one.
 template <int row_tiles, int column_tiles>
 void multiply_tiles(const Tiles& rows, const std::byte* tail, const Tiles& columns, int64_t steps,
-                    const Ahead& ahead, bool first, std::byte* sums) {
+                    const Ahead (&ahead)[2], bool first, std::byte* sums) {
     asm volatile("" ::: "memory");  // the tile loads below are opaque to the compiler
     if (first) {
         _tile_zero(0);
@@ -123,9 +145,8 @@ void multiply_tiles(const Tiles& rows, const std::byte* tail, const Tiles& colum
     const std::byte* a = rows.data;
     const std::byte* b = columns.data;
     for (int64_t i = 0; i < steps; ++i, a += rows.step, b += columns.step) {
-        for (int64_t j = 0; j < ahead.count; ++j) {
-            _mm_prefetch(ahead.data + j * ahead.stride + i * 64, _MM_HINT_T1);
-        }
+        ahead[0].fetch(i);
+        ahead[1].fetch(i);
         step(a, rows.stride, rows.next, b);
     }
     if (tail != nullptr) step(tail, 64, kTileBytes, b);
@@ -239,13 +260,7 @@ class TileProduct {
     }
 
     void compute() {
-        // As many values of k as the packed columns (and rows) have room for: where one cuts does
-        // not change a bit.
-        int64_t most_k = kPackedBytes / 2 / round_up(tile_.n_count, 16);
-        if (!product_.a.k_contiguous) {
-            most_k = least(most_k, kRowsBytes / 2 / round_up(tile_.m_count, 16));
-        }
-        most_k = most_k / kStep * kStep;
+        const int64_t most_k = most_packed();
         whole_k_ = product_.k <= most_k;
         for (int64_t k = 0; k < product_.k || k == 0; k += most_k) {
             pack_begin_ = k;
@@ -263,6 +278,16 @@ class TileProduct {
     }
 
   private:
+    /// As many values of k as the packed columns (and rows) have room for: where one cuts does not
+    /// change a bit.
+    int64_t most_packed() const {
+        int64_t most_k = kPackedBytes / 2 / round_up(tile_.n_count, 16);
+        if (!product_.a.k_contiguous) {
+            most_k = least(most_k, kRowsBytes / 2 / round_up(tile_.m_count, 16));
+        }
+        return most_k / kStep * kStep;
+    }
+
     /// Strip after strip: [k/2][width_] pairs.
     void pack_columns() {
         if (whole_k_ && scratch_.packed_product == &product_ &&
@@ -313,33 +338,52 @@ class TileProduct {
 
     void multiply(int64_t k, int64_t k_end) {
         BlockShape configured = {};
-        const int64_t blocks = (tile_.n_count + kBlock - 1) / kBlock;
+        const int64_t across = (tile_.n_count + kBlock - 1) / kBlock;
+        const int64_t blocks = across * ((tile_.m_count + kBlock - 1) / kBlock);
+        int64_t index = 0;
         for (int64_t m = 0; m < tile_.m_count; m += kBlock) {
             const int64_t rows = least(kBlock, tile_.m_count - m);
-            for (int64_t n = 0; n < tile_.n_count; n += kBlock) {
+            for (int64_t n = 0; n < tile_.n_count; n += kBlock, ++index) {
                 const BlockShape shape = {{least(16, rows), rows > 16 ? rows - 16 : 0},
                                           {width_, tile_.n_count - n > 16 ? width_ : 0}};
                 if (!(shape == configured)) configure(shape);
                 configured = shape;
-                multiply_block(m, n, k, k_end, shape, ahead(m, n / kBlock, blocks, k));
+                const Ahead ahead[2] = {rows_ahead(m, n / kBlock, across, k, k_end),
+                                        columns_ahead(index, blocks)};
+                multiply_block(m, n, k, k_end, shape, ahead);
                 if (k_end == product_.k) store_block(m, n, shape);
             }
         }
     }
 
-    /// The share of the next 32 rows to prefetch while block `block` of `blocks` is multiplied.
-    Ahead ahead(int64_t m, int64_t block, int64_t blocks, int64_t k) const {
-        constexpr int64_t kMostShare = 8;
-        const int64_t share = (kBlock + blocks - 1) / blocks;
-        const int64_t begin = m + kBlock + block * share;
-        if (!product_.a.k_contiguous || share > kMostShare) return {nullptr, 0, 0};
-        const int64_t count = least(share, tile_.m_count - begin);
-        return {reinterpret_cast<const std::byte*>(row_of(begin) + k), product_.a.stride * 2,
-                count > 0 ? count : 0};
+    /// Where rows are not packed: the next 32, or the next tile's first.
+    Ahead rows_ahead(int64_t m, int64_t block, int64_t across, int64_t k, int64_t k_end) const {
+        if (!product_.a.k_contiguous) return {};
+        const int64_t next = m + kBlock;
+        if (next < tile_.m_count) {
+            return share_of(product_.a, tile_.m_begin + next, least(kBlock, tile_.m_count - next),
+                            k, k_end, block, across);
+        }
+        if (!next_is_new()) return {};
+        return share_of(scratch_.next_product->a, scratch_.next_tile.m_begin,
+                        least(kBlock, scratch_.next_tile.m_count), 0, scratch_.next_product->k,
+                        block, across);
+    }
+
+    /// The next tile's columns, if they are to be packed.
+    Ahead columns_ahead(int64_t index, int64_t blocks) const {
+        if (!next_is_new()) return {};
+        return share_of(scratch_.next_product->b, scratch_.next_tile.n_begin,
+                        scratch_.next_tile.n_count, 0, scratch_.next_product->k, index, blocks);
+    }
+
+    /// Where k is cut, L2 has no room for another tile's operands.
+    bool next_is_new() const {
+        return whole_k_ && scratch_.next_product != nullptr && scratch_.next_product != &product_;
     }
 
     void multiply_block(int64_t m, int64_t n, int64_t k, int64_t k_end, const BlockShape& shape,
-                        const Ahead& ahead) {
+                        const Ahead (&ahead)[2]) {
         const bool straight = product_.a.k_contiguous;
         const bool tailed = straight && k_end == pack_end_ && (k_end - k) % kStep != 0;
         const std::byte* tail = tailed ? tail_ + m * 64 : nullptr;
