@@ -31,45 +31,48 @@ void check(const Tensor& logits, const Tensor& targets, const Tensor& loss,
     }
 }
 
+struct Batch {
+    const Tensor& logits;   // [tokens, vocab]
+    const Tensor& targets;  // [tokens]
+    double scale;
+    Tensor& loss;      // [tokens]
+    Tensor& d_logits;  // [tokens, vocab], or empty
+};
+
 template <Isa isa, class L, class D>
-void gradient_row(const cpu::SoftmaxGradient<L, D>& row) {
-    if (row.target == kNoTarget) {
-        std::memset(row.d_logits, 0, size_t(row.vocab) * sizeof(D));
-    } else {
-        cpu::row_softmax_gradient<isa, L, D>(row);
+void cross_entropy_row(Batch& batch, int64_t t) {
+    const int32_t target = batch.targets.data_as<int32_t>()[t];
+    const std::span<const L> logits = batch.logits.row<L>(t);
+    const auto vocab = int64_t(logits.size());
+    D* d_logits = batch.d_logits.empty() ? nullptr : batch.d_logits.row<D>(t).data();
+    L& loss = batch.loss.data_as<L>()[t];
+    if (target == kNoTarget) {
+        loss = 0;
+        if (d_logits != nullptr) std::memset(d_logits, 0, size_t(vocab) * sizeof(D));
+        return;
     }
+    const L logit = logits[size_t(target)];
+    const L maximum = cpu::row_maximum<isa, L>(logits.data(), vocab);
+    const L sum = cpu::row_sum_of_exponentials<isa, L>(logits.data(), vocab, maximum);
+    // In double and in this order: a small loss is the logarithm of a sum near 1 and no difference.
+    loss = L(std::log(double(sum)) + (double(maximum) - double(logit)));
+    if (d_logits == nullptr) return;
+    cpu::row_softmax_gradient<isa, L, D>({.logits = logits.data(),
+                                          .d_logits = d_logits,
+                                          .vocab = vocab,
+                                          .target = target,
+                                          .maximum = maximum,
+                                          .sum = sum,
+                                          .scale = L(batch.scale)});
 }
 
-template <Isa isa, class L>
-void cross_entropy_row(const L* logits, int64_t target, double scale, L& loss, Tensor& d_logits,
-                       int64_t t, int64_t vocab) {
-    const bool used = target != kNoTarget;
-    const L maximum = used ? cpu::row_maximum<isa, L>(logits, vocab) : 0;
-    const L sum = used ? cpu::row_sum_of_exponentials<isa, L>(logits, vocab, maximum) : 1;
-    const double logit = used ? double(logits[target]) : 0;
-    if (!d_logits.empty() && d_logits.dtype() == DType::bf16) {
-        if constexpr (std::is_same_v<L, float>) {
-            gradient_row<isa, L, bf16>(
-                {logits, d_logits.row<bf16>(t).data(), vocab, target, maximum, sum, L(scale)});
-        }
-    } else if (!d_logits.empty()) {
-        gradient_row<isa, L, L>(
-            {logits, d_logits.row<L>(t).data(), vocab, target, maximum, sum, L(scale)});
-    }
-    // In double: the difference of two numbers near the maximum would lose digits of a small loss.
-    loss = L(std::log(double(sum)) + (double(maximum) - logit));
-}
-
-template <class L>
-void cross_entropy_rows(Context& context, const Tensor& logits, const Tensor& targets, double scale,
-                        Tensor& loss, Tensor& d_logits) {
-    const auto [tokens, vocab] = logits.shape<2>();
+template <class L, class D>
+void cross_entropy_rows(Context& context, Batch batch) {
+    const auto [tokens, vocab] = batch.logits.shape<2>();
     const int64_t grain = rows_per_task(vocab);
     cpu::with_isa(context.isa, [&]<Isa isa>() {
-        context.threads.parallel_for(tokens, grain, [&](int64_t t) {
-            cross_entropy_row<isa, L>(logits.row<L>(t).data(), targets.data_as<int32_t>()[t], scale,
-                                      loss.data_as<L>()[t], d_logits, t, logits.shape()[1]);
-        });
+        context.threads.parallel_for(tokens, grain,
+                                     [&](int64_t t) { cross_entropy_row<isa, L, D>(batch, t); });
     });
 }
 
@@ -78,12 +81,13 @@ void cross_entropy_rows(Context& context, const Tensor& logits, const Tensor& ta
 void cross_entropy(Context& context, const Tensor& logits, const Tensor& targets, double scale,
                    Tensor& loss, Tensor& d_logits) {
     check(logits, targets, loss, d_logits);
-    if (logits.dtype() == DType::f64) {
-        cross_entropy_rows<double>(context, logits, targets, scale, loss, d_logits);
-    } else {
-        require(logits, DType::f32, logits.shape(), "cross_entropy: logits");
-        cross_entropy_rows<float>(context, logits, targets, scale, loss, d_logits);
+    const Batch batch{logits, targets, scale, loss, d_logits};
+    if (logits.dtype() == DType::f64) return cross_entropy_rows<double, double>(context, batch);
+    require(logits, DType::f32, logits.shape(), "cross_entropy: logits");
+    if (!d_logits.empty() && d_logits.dtype() == DType::bf16) {
+        return cross_entropy_rows<float, bf16>(context, batch);
     }
+    cross_entropy_rows<float, float>(context, batch);
 }
 
 void argmax(Context& context, const Tensor& logits, Tensor& ids) {

@@ -61,19 +61,25 @@ struct Gate {
     }
 };
 
-/// Score of one group of choices (scores + bias).
+/// Scores of all groups from the choices (scores + bias). Groups side by side: their comparisons do
+/// not wait for one another, as those of one group would.
 template <class L>
-L group_score(const Gate& gate, const L* choices) {
-    L first = -std::numeric_limits<L>::infinity();
-    L second = first;
-    for (int64_t i = 0; i < gate.group_size(); ++i) {
-        const L value = choices[i];
-        second = std::max(second, std::min(first, value));
-        first = std::max(first, value);
+void group_scores(const Gate& gate, const L* choices, std::span<L> scores) {
+    const int64_t size = gate.group_size();
+    std::array<L, size_t(kMaximumGroups)> second;
+    for (size_t g = 0; g < scores.size(); ++g) {
+        scores[g] = -std::numeric_limits<L>::infinity();
+        second[g] = scores[g];
     }
-    const bool one =
-        gate.options.group_score == GateOptions::GroupScore::maximum || gate.group_size() == 1;
-    return one ? first : first + second;
+    for (int64_t i = 0; i < size; ++i) {
+        for (size_t g = 0; g < scores.size(); ++g) {
+            const L value = choices[int64_t(g) * size + i];
+            second[g] = std::max(second[g], std::min(scores[g], value));
+            scores[g] = std::max(scores[g], value);
+        }
+    }
+    if (gate.options.group_score == GateOptions::GroupScore::maximum || size == 1) return;
+    for (size_t g = 0; g < scores.size(); ++g) scores[g] += second[g];
 }
 
 /// The chosen experts of one token, ascending.
@@ -88,9 +94,9 @@ void choose(const Gate& gate, const L* choices, int32_t* ids) {
         for (int64_t g = 0; g < gate.options.n_group; ++g) offer_group(g);
     } else {
         Largest<L> groups(gate.options.topk_group);
-        for (int64_t g = 0; g < gate.options.n_group; ++g) {
-            groups.offer(group_score(gate, choices + g * size), g);
-        }
+        std::array<L, size_t(kMaximumGroups)> scores;
+        group_scores(gate, choices, std::span(scores).first(size_t(gate.options.n_group)));
+        for (int64_t g = 0; g < gate.options.n_group; ++g) groups.offer(scores[size_t(g)], g);
         // Ascending, so that among equal experts the lower index is offered first.
         std::array<int64_t, size_t(kMaximumGroups)> order;
         for (int64_t i = 0; i < groups.size(); ++i) order[size_t(i)] = groups.index(i);

@@ -36,9 +36,14 @@ struct Floats<Isa::HADAL_THIS_ISA> {
     friend void store(float* p, Floats a, Part part) {
         _mm512_mask_storeu_ps(p, mask(part), a.v);
     }
-    /// Round to nearest even, NaN stays NaN. Not VCVTNEPS2BF16: that one flushes subnormals to
-    /// zero.
+    /// Round to nearest even, NaN stays NaN. VCVTNEPS2BF16 does that, but takes subnormals for
+    /// zero: a vector that has one goes the long way.
     static __m256i narrow(Floats a) {
+        constexpr int kSubnormal = 0x20;
+        if (__builtin_expect(_mm512_fpclass_ps_mask(a.v, kSubnormal) != 0, 0)) return narrow_any(a);
+        return __m256i(_mm512_cvtneps_pbh(a.v));
+    }
+    static __m256i narrow_any(Floats a) {
         const __m512i bits = _mm512_castps_si512(a.v);
         const __m512i upper = _mm512_srli_epi32(bits, 16);
         const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
