@@ -17,7 +17,11 @@ void rms_norm_rows(const RmsNormForward<T>& a, int64_t begin, int64_t end) {
             return x_i * x_i;
         }));
         const S r = S(1 / __builtin_sqrt(double(sum) / double(a.hidden) + a.epsilon));
+        // The next row comes from memory while this one is scaled out of the cache: the sum is not
+        // kept waiting.
+        const T* next = t + 1 < end ? x + a.x_stride : x;
         for_each_vector<V>(a.hidden, [&](int64_t i, auto part) {
+            __builtin_prefetch(next + i);
             store(y + i, V::load(a.w + i, part) * (V::load(x + i, part) * V::all(r)), part);
         });
         a.r[t] = r;
