@@ -9,6 +9,7 @@ struct Floats<Isa::HADAL_THIS_ISA> {
     using Lanes = float __attribute__((vector_size(16)));
     using Words = int32_t __attribute__((vector_size(16)));
     using Bits = uint32_t __attribute__((vector_size(16)));
+    using Halves = uint16_t __attribute__((vector_size(8)));
     static constexpr int64_t kLanes = 4;
     Lanes v;
 
@@ -16,11 +17,14 @@ struct Floats<Isa::HADAL_THIS_ISA> {
         return {Lanes{value, value, value, value}};
     }
     static Floats load(const float* p, Whole) {
-        return {Lanes{p[0], p[1], p[2], p[3]}};
+        Floats a;
+        __builtin_memcpy(&a.v, p, sizeof(a.v));
+        return a;
     }
     static Floats load(const bf16* p, Whole) {
-        const Bits bits{p[0].bits, p[1].bits, p[2].bits, p[3].bits};
-        return {(Lanes)(bits << 16)};
+        Halves halves;
+        __builtin_memcpy(&halves, p, sizeof(halves));
+        return {(Lanes)(__builtin_convertvector(halves, Bits) << 16)};
     }
     template <class T>
     static Floats load(const T* p, Part part) {
@@ -29,7 +33,7 @@ struct Floats<Isa::HADAL_THIS_ISA> {
         return load(lanes, Whole{});
     }
     friend void store(float* p, Floats a, Whole) {
-        for (int i = 0; i < kLanes; ++i) p[i] = a.v[i];
+        __builtin_memcpy(p, &a.v, sizeof(a.v));
     }
     /// Round to nearest even, NaN stays NaN.
     friend void store(bf16* p, Floats a, Whole) {
@@ -38,7 +42,8 @@ struct Floats<Isa::HADAL_THIS_ISA> {
         const Bits rounded = (bits + (upper & 1) + 0x7FFF) >> 16;
         const Bits nan = (Bits)(a.v != a.v);
         const Bits chosen = (nan & (upper | 0x40)) | (~nan & rounded);
-        for (int i = 0; i < kLanes; ++i) p[i].bits = uint16_t(chosen[i]);
+        const Halves halves = __builtin_convertvector(chosen, Halves);
+        __builtin_memcpy(p, &halves, sizeof(halves));
     }
     template <class T>
     friend void store(T* p, Floats a, Part part) {
