@@ -1,0 +1,67 @@
+#include "train/memory_plan.h"
+
+#include "train/run_support.h"
+
+using namespace hadal;
+using namespace hadal::train;
+
+namespace {
+
+Recipe project_recipe(const std::string& name) {
+    return read_recipe(std::string(HADAL_TEST_DATA) + "/../recipes/" + name, {});
+}
+
+int64_t steps_of(const std::string& keys) {
+    return count_steps(
+        parse_recipe("[run]\nout = \"x\"\n" + keys +
+                         "[data]\nrandom = true\nseq_len = 10\n[model]\npreset = \"tiny\"\n",
+                     "r", {}));
+}
+
+}  // namespace
+
+TEST_CASE("flops: the two configurations have the counts that the peer's script gives") {
+    // 48.0 and 290.8 MFLOP a token (bench_hf_train.py: 3 × forward_flops with (512 + 1) / 2 keys).
+    CHECK(training_flops_per_token(project_recipe("bench_demo.toml")) ==
+          doctest::Approx(48.0e6).epsilon(0.002));
+    CHECK(training_flops_per_token(project_recipe("bench_wide.toml")) ==
+          doctest::Approx(290.8e6).epsilon(0.002));
+}
+
+TEST_CASE("memory plan: the 671B model's weights, masters, moments, gradients") {
+    const MemoryPlan plan = plan_memory(project_recipe("v3_671b.toml"));
+    CHECK(plan.parameters == 671026419200 + 11610068224);
+    CHECK(plan.weights == 2 * plan.parameters);
+    CHECK(plan.master == 4 * plan.parameters);
+    CHECK(plan.moments == 8 * plan.parameters);
+    CHECK(plan.gradients == 4 * plan.parameters);
+    int64_t parts = 0;
+    for (const PlannedActivation& part : plan.parts) parts += part.bytes;
+    CHECK(parts == plan.activations);
+    // Report: about 12.4K steps on the ramp and 228K after it.
+    CHECK(plan.steps > 235'000);
+    CHECK(plan.steps < 250'000);
+}
+
+TEST_CASE("memory plan: activations are those that a trainer allocates") {
+    const test::TemporaryDirectory folder;
+    const Recipe recipe = test::small_recipe(folder);
+    int64_t bytes = 0;
+    const model::Allocate counted = [&](Shape shape, DType dtype) {
+        Tensor tensor = Tensor::zeros(shape, dtype);
+        bytes += tensor.bytes();
+        return tensor;
+    };
+    model::allocate_saved(recipe.model, 2 * 24, DType::bf16, true, counted);
+    model::allocate_backward(recipe.model, 2 * 24, DType::bf16, true, counted);
+    CHECK(plan_memory(recipe).activations == bytes);
+}
+
+TEST_CASE("memory plan: steps of a run by tokens, with and without a ramp") {
+    CHECK(steps_of("steps = 7\n") == 7);
+    CHECK(steps_of("tokens = 80\n[batch]\nsequences = 8\n") == 1);
+    CHECK(steps_of("tokens = 81\n[batch]\nsequences = 8\n") == 2);
+    // 2, then 2 + 6·20/100 = 3, 2 + 6·50/100 = 5, at 100 tokens 8 and 8.
+    CHECK(steps_of("tokens = 260\n[batch]\nsequences = 8\nramp_from = 2\nramp_until = \"100\"\n") ==
+          5);
+}
