@@ -27,8 +27,8 @@ train::Recipe recipe_of(const Arguments& arguments) {
 /// A line on standard error that is written over at every step; only on a terminal.
 class ProgressLine {
   public:
-    explicit ProgressLine(const train::Recipe& recipe)
-        : total_(recipe.total_tokens()), on_terminal_(isatty(STDERR_FILENO) != 0) {}
+    ProgressLine(const train::Recipe& recipe, bool wanted)
+        : total_(recipe.total_tokens()), on_terminal_(wanted && isatty(STDERR_FILENO) != 0) {}
     ~ProgressLine() {
         if (shown_) std::fputc('\n', stderr);
     }
@@ -122,7 +122,8 @@ void run_train(const Arguments& arguments, Report& report) {
     if (arguments.flag("--dry-run")) return report_plan(recipe, report);
     StopSignals signals;
     Machine machine(arguments.globals());
-    ProgressLine progress(recipe);
+    const bool quiet = arguments.globals().log_level == "error";
+    ProgressLine progress(recipe, !quiet);
     const train::PretrainOptions options{
         .resume = arguments.flag("--resume"),
         .force = arguments.flag("--force"),

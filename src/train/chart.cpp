@@ -158,7 +158,11 @@ std::string series_svg(const LineChart& chart, const Series& series, const Axis&
 }
 
 std::string legend_svg(const LineChart& chart) {
-    std::string svg;
+    const auto lines = std::ranges::count(chart.series, false, &Series::faint);
+    // Curves that pass behind it must not make it unreadable.
+    std::string svg =
+        concat("<rect x=\"", kWidth - kRight - 268, "\" y=\"", kTop, "\" width=\"268\" height=\"",
+               18 * lines + 6, "\" fill=\"white\" opacity=\"0.85\"/>\n");
     double y = kTop + 16;
     for (const Series& series : chart.series) {
         if (series.faint) continue;
