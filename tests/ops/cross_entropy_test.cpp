@@ -180,6 +180,22 @@ TEST_CASE("cross_entropy: large logits neither overflow nor lose a small loss") 
     });
 }
 
+TEST_CASE("cross_entropy: a constant added to all logits of a row changes nothing") {
+    test::for_each_isa([](Context& context) {
+        for (const int64_t vocab : {3, 16, 21}) {
+            const auto logit = [](int64_t i) { return double(i % 5) / 4; };
+            const Tensor near = test::filled({2, vocab}, DType::f32, logit);
+            const Tensor far =
+                test::filled({2, vocab}, DType::f32, [&](int64_t i) { return logit(i) - 1024; });
+            const Tensor targets = test::random_ids({2}, vocab, 2);
+            const Result expected = run(context, near, targets, DType::f32);
+            const Result out = run(context, far, targets, DType::f32);
+            CHECK(test::same_bits(out.loss, expected.loss));
+            CHECK(test::same_bits(out.d_logits, expected.d_logits));
+        }
+    });
+}
+
 TEST_CASE("cross_entropy: a target outside the vocabulary is refused") {
     test::OwnContext context;
     const Tensor logits = test::random_tensor({2, 5}, DType::f32, 1);
@@ -225,10 +241,13 @@ TEST_CASE("argmax: the largest logit of a row; the lowest id wins a tie") {
             ops::argmax(context, logits, ids);
             for (int64_t t = 0; t < 3; ++t) CHECK(value_at(ids, t) == double((vocab - 1) * t / 3));
         }
-        Tensor negative = test::filled({1, 5}, DType::f32, [](int64_t i) { return -10 - i % 3; });
+        // Lanes beyond the row's end hold zeros, which must not beat negative logits.
+        Tensor negative =
+            test::filled({1, 5}, DType::f32, [](int64_t i) { return double(-10 - i % 2); });
+        test::set_at(negative, 0, -20);
         Tensor ids = Tensor::zeros({1}, DType::i32);
         ops::argmax(context, negative, ids);
-        CHECK(value_at(ids, 0) == 0);
+        CHECK(value_at(ids, 0) == 2);
     });
 }
 

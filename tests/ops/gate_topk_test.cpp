@@ -217,6 +217,17 @@ TEST_CASE("gate: NaN logits still give distinct experts that exist, and lose to 
     });
 }
 
+TEST_CASE("gate: softmax of logits far below zero is that of the same logits near zero") {
+    test::for_each_isa([](Context& context) {
+        const GateOptions options{.scoring = GateOptions::Scoring::softmax, .top_k = 2};
+        const std::vector<double> near{1, 0.5, 0.25, -1, 2};
+        std::vector<double> far;
+        for (const double logit : near) far.push_back(logit - 1024);
+        CHECK(test::same_bits(gate(context, row_of(far), {}, options).scores,
+                              gate(context, row_of(near), {}, options).scores));
+    });
+}
+
 TEST_CASE("gate: options that cannot be met are refused") {
     test::OwnContext context;
     const Tensor logits = row_of(std::vector<double>(12, 0.0));
