@@ -110,8 +110,8 @@ TEST_CASE("attention_latent: agrees with plain loops in double") {
     const std::vector<std::vector<std::pair<int64_t, int64_t>>> batches = {
         {{1, 1}},
         {{0, 0}, {5, 5}, {7, 0}, {37, 1}},
-        {{130, 3}, {128, 1}, {129, 129}},
-        {{1025, 2}, {2100, 1}}};
+        {{130, 3}, {128, 1}, {129, 40}},
+        {{1025, 2}, {2060, 1}}};
     for (const auto& [dtype, bound] : precisions) {
         for (const Sizes& sizes :
              {Sizes{1, 3, 2}, Sizes{5, 24, 6}, Sizes{16, 32, 16}, Sizes{3, 96, 32}}) {

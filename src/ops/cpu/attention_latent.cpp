@@ -123,8 +123,8 @@ void merge_row(const Gathered<S>& into, const Gathered<const S>& part, int64_t r
     const S largest = into.m[r] < m ? m : into.m[r];
     S factors[2 * V::kLanes] = {into.m[r] - largest};
     factors[V::kLanes] = m - largest;
-    store(factors, power_of_two(V::load(factors, Whole{})), Whole{});
-    store(factors + V::kLanes, power_of_two(V::load(factors + V::kLanes, Whole{})), Whole{});
+    store(factors, power_of_two<false>(V::load(factors, Whole{})), Whole{});
+    store(factors + V::kLanes, power_of_two<false>(V::load(factors + V::kLanes, Whole{})), Whole{});
     const V keep = V::all(factors[0]), take = V::all(factors[V::kLanes]);
     into.m[r] = largest;
     into.l[r] = into.l[r] * factors[0] + l * factors[V::kLanes];

@@ -32,14 +32,24 @@ inline void fill_zero(E* values, int64_t count) {
     __builtin_memset(static_cast<void*>(values), 0, size_t(count) * sizeof(E));
 }
 
+// Rows are short (a head's channels): a call of memcpy for each would cost more than the copy.
 inline void convert_values(const float* from, int64_t count, float* to) {
-    __builtin_memcpy(to, from, size_t(count) * sizeof(float));
+    for_each_vector<Lanes<float>>(count, [&](int64_t i, auto part) {
+        store(to + i, Lanes<float>::load(from + i, part), part);
+    });
 }
 inline void convert_values(const double* from, int64_t count, double* to) {
-    __builtin_memcpy(to, from, size_t(count) * sizeof(double));
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i];
 }
 inline void convert_values(const bf16* from, int64_t count, bf16* to) {
-    __builtin_memcpy(to, from, size_t(count) * sizeof(bf16));
+#if defined(__AVX512BW__)
+    for (int64_t i = 0; i < count; i += 32) {
+        const __mmask32 mask = count - i < 32 ? (__mmask32(1) << (count - i)) - 1 : ~__mmask32(0);
+        _mm512_mask_storeu_epi16(to + i, mask, _mm512_maskz_loadu_epi16(mask, from + i));
+    }
+#else
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+#endif
 }
 inline void convert_values(const bf16* from, int64_t count, float* to) {
     for_each_vector<Lanes<float>>(count, [&](int64_t i, auto part) {

@@ -175,7 +175,7 @@ inline Gradients<T> differentiate(const BackwardScratch<T>& scratch, int64_t row
     using V = Lanes<typename Numbers<T>::Sum>;
     const V score = V::load(scratch.scores + r * kKeyBlock + i, Whole{});
     const V d_p = V::load(scratch.d_p + r * kKeyBlock + i, Whole{});
-    const V p = power_of_two(fma(score, scale, V::all(scratch.minus_lse[row])));
+    const V p = power_of_two < sizeof(T) == 2 > (fma(score, scale, V::all(scratch.minus_lse[row])));
     const V d_s = p * (d_p - V::all(scratch.d_sum[row]));
     return {visible_lanes(part, p), visible_lanes(part, d_s)};
 }

@@ -87,22 +87,27 @@ inline void reset(const QueryRows<T>& rows) {
 }
 
 /// 2^x for x ≤ 1 or so; 1 at 0, 0 from −150 down; a NaN stays one. 2^f on [−½, ½] is the Taylor
-/// series of e^(f·ln 2) up to f⁷: the first term left out is below 2⁻²⁸.
+/// series of e^(f·ln 2) up to f⁷: the first term left out is below 2⁻²⁷. `brief` stops at f⁵, below
+/// 2⁻¹⁸: for what is rounded to a bfloat16.
+template <bool brief>
 inline Lanes<float> power_of_two(Lanes<float> x) {
     using V = Lanes<float>;
     constexpr float kShift = 0x1.8p23f;  // adding it rounds to an integer
     x = max(V::all(-150.0f), x);         // in this order a NaN comes through
     const V k = (x + V::all(kShift)) - V::all(kShift);
     const V f = x - k;
-    V sum = V::all(1.5252734e-5f);  // (ln 2)ⁿ / n!
-    sum = fma(sum, f, V::all(1.5403530e-4f));
-    sum = fma(sum, f, V::all(1.3333558e-3f));
+    V sum = V::all(1.3333558e-3f);  // (ln 2)ⁿ / n!
+    if constexpr (!brief) {
+        sum = fma(V::all(1.5252734e-5f), f, V::all(1.5403530e-4f));
+        sum = fma(sum, f, V::all(1.3333558e-3f));
+    }
     sum = fma(sum, f, V::all(9.6181291e-3f));
     sum = fma(sum, f, V::all(5.5504109e-2f));
     sum = fma(sum, f, V::all(2.4022651e-1f));
     sum = fma(sum, f, V::all(6.9314718e-1f));
     return scale(fma(sum, f, V::all(1.0f)), k);
 }
+template <bool brief>
 inline Lanes<double> power_of_two(Lanes<double> x) {
     return {__builtin_exp2(x.v)};
 }
@@ -153,7 +158,7 @@ inline typename Numbers<T>::Sum exponentiate(const typename Numbers<T>::Sum* sco
     V sum = V::all(0);
     for_each_vector<V>(visible, [&](int64_t i, auto part) {
         const V x = fma(V::load(scores + i, Whole{}), factor, minus_m);
-        const V probability = select(part, power_of_two(x), V::all(0));
+        const V probability = select(part, power_of_two < sizeof(T) == 2 > (x), V::all(0));
         sum = sum + probability;
         store_operand<T>(p + i, probability);
     });
@@ -178,8 +183,8 @@ inline void raise_maxima(const SoftmaxScratch<T>& scratch, int64_t count,
         }
     }
     for (int64_t r = 0; r < count; r += kLanes<S>) {
-        store(scratch.factors + r, power_of_two(Lanes<S>::load(scratch.factors + r, Whole{})),
-              Whole{});
+        store(scratch.factors + r,
+              power_of_two<false>(Lanes<S>::load(scratch.factors + r, Whole{})), Whole{});
     }
 }
 
