@@ -17,11 +17,11 @@ struct MiddleCut {
     std::string_view suffix;
 };
 
-/// The cut of the document at `index`, or nothing for the 1 − `rate` of documents that stay as they
-/// are. The report is silent about the cut points: here uniform over characters (never inside one),
-/// which gives every part any length, empty included. A pure function of its arguments; `text` must
-/// outlive the result.
-std::optional<MiddleCut> cut_for_middle(std::string_view text, double rate, uint64_t seed,
+/// The cut of `document`, the one at `index`, or nothing for the 1 − `rate` of documents that stay
+/// as they are. The report is silent about the cut points: here uniform over characters (never
+/// inside one), which gives every part any length, empty included. A pure function of its
+/// arguments; `document` must outlive the result.
+std::optional<MiddleCut> cut_for_middle(std::string_view document, double rate, uint64_t seed,
                                         int64_t index);
 
 }  // namespace hadal::data

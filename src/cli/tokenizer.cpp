@@ -1,0 +1,188 @@
+// `hadal tokenizer …`: learns a tokenizer from text, and shows what one makes of text and of ids.
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "checkpoint/staged_directory.h"
+#include "cli/arguments.h"
+#include "cli/machine.h"
+#include "cli/report.h"
+#include "core/error.h"
+#include "core/file_map.h"
+#include "core/json.h"
+#include "data/document.h"
+#include "text/bpe_train.h"
+#include "text/tokenizer.h"
+#include "text/unicode.h"
+
+namespace hadal::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A file's texts: the documents of a JSONL file but those held out, the whole content of any
+/// other.
+void read_texts(const fs::path& path, ThreadPool& threads, std::vector<std::string>& texts) {
+    if (path.extension() != ".jsonl") {
+        texts.push_back(read_file(path));
+        return;
+    }
+    const auto file = data::DocumentFile::open(path);
+    const size_t begin = texts.size();
+    texts.resize(begin + size_t(file.size()));
+    threads.parallel_for(file.size(), /*grain=*/16, [&](int64_t i) {
+        data::Document document = file.read(i);
+        if (document.split == data::Split::validation) return;
+        texts[begin + size_t(i)] = std::move(document.text);
+    });
+}
+
+void run_train(const Arguments& arguments, Report& report) {
+    const fs::path out = arguments.path("--out");
+    if (fs::exists(out) && !arguments.flag("--force")) {
+        throw Error(Error::Kind::usage, concat("output exists: ", out.string(),
+                                               " (choose another name or give --force)"));
+    }
+    Machine machine(arguments.globals());
+    ThreadPool& threads = machine.context().threads;
+    std::vector<std::string> texts;
+    for (const std::string& path : arguments.texts("TEXT")) read_texts(path, threads, texts);
+    const std::vector<std::string_view> views(texts.begin(), texts.end());
+    const text::Tokenizer tokenizer =
+        text::train_bpe(threads, views,
+                        {.vocab_size = arguments.integer("--vocab-size", 1, 1 << 24),
+                         .min_frequency = arguments.integer("--min-frequency", 1)});
+    checkpoint::StagedDirectory folder(out);
+    tokenizer.save(folder.path());
+    folder.publish(arguments.flag("--force"));
+    int64_t bytes = 0;
+    for (const std::string& text : texts) bytes += int64_t(text.size());
+    report.add("documents", texts.size());
+    report.add("bytes", bytes);
+    report.add("vocab_size", tokenizer.vocab_size());
+    report.add("out", out.string());
+}
+
+std::string standard_input() {
+    return read_file("/dev/stdin");
+}
+
+/// What -p or --text gives.
+std::string given_text(const Arguments& arguments) {
+    if (arguments.has("--prompt") == arguments.has("--text")) {
+        throw Error(Error::Kind::usage, "give either --prompt or --text (- reads standard input)");
+    }
+    if (arguments.has("--prompt")) return arguments.text("--prompt");
+    const std::string& file = arguments.text("--text");
+    return file == "-" ? standard_input() : read_file(file);
+}
+
+void run_encode(const Arguments& arguments, Report& report) {
+    const auto tokenizer = text::Tokenizer::load(arguments.path("MODEL"));
+    const std::string text = given_text(arguments);
+    const auto ids = tokenizer.encode(text, arguments.flag("--special"));
+    report.add("ids", std::vector<int64_t>(ids.begin(), ids.end()));
+    report.add("tokens", ids.size());
+    report.add("bytes", text.size());
+}
+
+/// Ids as a JSON list, or the words of an argument.
+std::vector<int32_t> parse_ids(const std::string& content, const std::string& where) {
+    const nlohmann::json list = parse_json(content, where);
+    std::vector<int32_t> ids;
+    const auto refuse = [&] {
+        throw Error(Error::Kind::bad_input,
+                    concat("wants a list of token ids, as [1, 2, 3]: ", where));
+    };
+    if (!list.is_array()) refuse();
+    for (const auto& id : list) {
+        if (!id.is_number_integer() || id < 0 || id > INT32_MAX) refuse();
+        ids.push_back(id.get<int32_t>());
+    }
+    return ids;
+}
+
+std::vector<int32_t> given_ids(const Arguments& arguments) {
+    const auto words = arguments.texts("ID");
+    if (words.empty() == !arguments.has("--tokens")) {
+        throw Error(Error::Kind::usage,
+                    "give either ids or --tokens FILE (- reads standard input)");
+    }
+    if (words.empty()) {
+        const std::string& file = arguments.text("--tokens");
+        return parse_ids(file == "-" ? standard_input() : read_file(file), file);
+    }
+    std::string list;
+    for (const std::string& word : words) list += (list.empty() ? "[" : ",") + word;
+    return parse_ids(list + "]", "ids");
+}
+
+void run_decode(const Arguments& arguments, Report& report) {
+    const auto tokenizer = text::Tokenizer::load(arguments.path("MODEL"));
+    const std::string text =
+        tokenizer.decode(given_ids(arguments), arguments.flag("--skip-special"));
+    if (report.json()) {
+        report.add("text", text::displayable(text));  // JSON has no way to say other bytes
+    } else {
+        report.say(text);
+    }
+}
+
+}  // namespace
+
+extern const Command kTokenizerTrain = {
+    .name = "tokenizer train",
+    .group = Group::text,
+    .summary = "Learn a byte-level BPE tokenizer from text",
+    .example = "hadal tokenizer train code.jsonl tasks.jsonl --vocab-size 4096 --out tokenizer",
+    .options = {{.name = "TEXT",
+                 .help = "text files, or documents (.jsonl)",
+                 .required = true,
+                 .repeated = true},
+                {.name = "--vocab-size",
+                 .value = "N",
+                 .help = "tokens in all, control tokens and bytes included",
+                 .fallback = "32768"},
+                {.name = "--min-frequency",
+                 .value = "N",
+                 .help = "a pair seen less often is not merged",
+                 .fallback = "2"},
+                {.name = "--out",
+                 .value = "DIR",
+                 .help = "folder to write",
+                 .letter = 'o',
+                 .required = true},
+                {.name = "--force", .help = "replace an existing folder"}},
+    .run = run_train,
+};
+
+extern const Command kTokenizerEncode = {
+    .name = "tokenizer encode",
+    .group = Group::text,
+    .summary = "Token ids of a text",
+    .example = "hadal tokenizer encode models/tiny -p 'Once upon a time'",
+    .options = {{.name = "MODEL", .help = "a model's folder or a tokenizer.json", .required = true},
+                {.name = "--prompt", .value = "TEXT", .help = "the text", .letter = 'p'},
+                {.name = "--text",
+                 .value = "FILE",
+                 .help = "a file with the text; - for standard input"},
+                {.name = "--special", .help = "read control tokens that the text spells"}},
+    .run = run_encode,
+};
+
+extern const Command kTokenizerDecode = {
+    .name = "tokenizer decode",
+    .group = Group::text,
+    .summary = "The text of token ids",
+    .example = "hadal tokenizer decode models/tiny 17 4 260",
+    .options = {{.name = "MODEL", .help = "a model's folder or a tokenizer.json", .required = true},
+                {.name = "ID", .help = "token ids", .repeated = true},
+                {.name = "--tokens",
+                 .value = "FILE",
+                 .help = "a JSON list of ids; - for standard input"},
+                {.name = "--skip-special", .help = "leave control tokens out"}},
+    .run = run_decode,
+};
+
+}  // namespace hadal::cli
