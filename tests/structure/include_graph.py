@@ -6,8 +6,8 @@
 
 The arrows are the lines `folder → a, b` of the block between `<!-- arrows -->` and `<!-- /arrows -->` in docs/architecture.md.
 A folder may include itself and whatever its arrows lead to, directly or through others.
-Kernel files (src/ops/cpu/*.cpp) are compiled for instruction sets that the machine may lack, so they may include only
-ops/cpu/, core/isa.h, core/dtype.h and headers of the compiler: see cmake/module.cmake.
+Kernel files (src/ops/cpu/*.cpp, and the headers there that they include) are compiled for instruction sets that the machine may
+lack, so they may include only ops/cpu/, core/isa.h, core/dtype.h and headers of the compiler: see cmake/module.cmake.
 """
 import pathlib
 import re
@@ -40,23 +40,39 @@ def reachable(arrows, folder, path=()):
     return found
 
 
+def includes_of(path):
+    """(line number, quoted?, target) of each include."""
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        match = INCLUDE.match(line)
+        if match:
+            yield number, match.group(1) == '"', match.group(2)
+
+
+def kernel_files(source):
+    """src/ops/cpu/*.cpp and the headers below ops/cpu/ that they reach."""
+    found, waiting = set(), list((source / "ops/cpu").glob("*.cpp"))
+    while waiting:
+        path = waiting.pop()
+        if path in found or not path.exists():
+            continue
+        found.add(path)
+        waiting += [source / target for _, quoted, target in includes_of(path) if quoted and target.startswith("ops/cpu/")]
+    return found
+
+
 def check(root):
     arrows = read_arrows((root / "docs/architecture.md").read_text())
     allowed = {folder: reachable(arrows, folder) | {folder} for folder in arrows}
+    kernels = kernel_files(root / "src")
     problems = []
     for path in sorted((root / "src").rglob("*")):
         if path.suffix not in (".h", ".cpp", ".cu", ".inc"):
             continue
         name = path.relative_to(root / "src").as_posix()
         folder = name.split("/")[0]
-        kernel = re.match(r"ops/cpu/.*\.cpp$", name)
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            match = INCLUDE.match(line)
-            if not match:
-                continue
-            quoted, target = match.group(1) == '"', match.group(2)
+        for number, quoted, target in includes_of(path):
             where = f"src/{name}:{number}"
-            if kernel:
+            if path in kernels:
                 good = target.startswith(KERNEL_PROJECT) if quoted else target in KERNEL_SYSTEM
                 if not good:
                     problems.append(f"{where}: a kernel file must not include {target}")
@@ -84,6 +100,9 @@ def self_test():
         (root / "src/core/b.h").write_text("")
         (root / "src/ops/cpu/k.cpp").write_text("#include <vector>\n")
         assert check(root) == ["src/ops/cpu/k.cpp:1: a kernel file must not include vector"]
+        (root / "src/ops/cpu/k.cpp").write_text('#include "ops/cpu/k.h"\n')
+        (root / "src/ops/cpu/k.h").write_text("#pragma once\n#include <string>\n")
+        assert check(root) == ["src/ops/cpu/k.h:2: a kernel file must not include string"]
         page.write_text("<!-- arrows -->\ncore → ops\nops → core\n<!-- /arrows -->\n")
         try:
             check(root)
