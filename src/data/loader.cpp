@@ -116,8 +116,9 @@ ValidationLoader::ValidationLoader(const std::vector<std::filesystem::path>& pat
             order.push_back({(double(window) + 0.5) / double(windows), {int64_t(source), window}});
         }
     }
-    std::stable_sort(order.begin(), order.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
+        return a.first != b.first ? a.first < b.first : a.second.source < b.second.source;
+    });
     for (const auto& [key, entry] : order) order_.push_back(entry);
 }
 
