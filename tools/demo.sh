@@ -8,7 +8,7 @@ hadal=$1
 out=${2:-runs/demo}
 steps=${3:-}
 percent=${4:-100}
-model=$out/run/model
+model=$out/train/model
 begin=$SECONDS
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -21,8 +21,7 @@ say "1. Text of this machine and generated tasks; a tokenizer trained on them; p
 tools/demo_corpus.sh "$hadal" "$out/corpus" "$percent"
 
 say "2. Training"
-settings=(--set "run.out=$out/run" --set "data.train=[\"$out/corpus/packed/train\"]" --set "data.validation=[\"$out/corpus/packed/validation\"]"
-    --set "data.tokenizer=$out/corpus/tokenizer.json")
+settings=(--set "run.out=$out/train" --set "data.corpus=$out/corpus/packed" --set "data.tokenizer=$out/corpus/tokenizer")
 [ -z "$steps" ] || settings+=(--set "run.steps=$steps" --set "learning_rate.warmup_steps=$((steps / 20 + 1))"
     --set "validation.every=$((steps / 4 + 1))" --set "snapshot.every=$((steps / 2 + 1))")
 "$hadal" train recipes/demo.toml "${settings[@]}"
@@ -65,7 +64,7 @@ say "6. What it learned"
 python3 - "$out" << 'PYTHON'
 import json, sys
 out = sys.argv[1]
-rows = [json.loads(line) for line in open(f"{out}/run/metrics.jsonl")]
+rows = [json.loads(line) for line in open(f"{out}/train/metrics.jsonl")]
 steps = [row for row in rows if "loss" in row]
 checked = [row for row in rows if "validation_loss" in row]
 ratio = lambda key, seq: f"{seq[0][key]:.3f} → {seq[-1][key]:.3f}"
@@ -77,6 +76,6 @@ print("MTP loss (training):             ", ratio("mtp_loss", steps))
 tail = steps[-max(1, len(steps) // 20):]
 print(f"expert balance, max violation:    {steps[0]['max_violation']:.2f} → {sum(r['max_violation'] for r in tail) / len(tail):.2f} (mean of the last {len(tail)} steps)")
 PYTHON
-echo "pictures: $out/run/loss.svg $(ls "$out"/run/*.svg | grep -v loss.svg | tr '\n' ' ')"
+echo "pictures: $out/train/loss.svg $(ls "$out"/train/*.svg | grep -v loss.svg | tr '\n' ' ')"
 echo "time: $((SECONDS - begin)) s"
 say "Talk to it:  $hadal chat $model --plain --temperature 0.7"

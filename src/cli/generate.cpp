@@ -1,0 +1,147 @@
+// `hadal generate`: a continuation of a text.
+#include <algorithm>
+#include <iostream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "cli/arguments.h"
+#include "cli/machine.h"
+#include "cli/report.h"
+#include "cli/text_model.h"
+#include "core/file_map.h"
+#include "core/json.h"
+#include "text/detokenizer.h"
+
+namespace hadal::cli {
+
+namespace {
+
+std::vector<int32_t> prompt_argument(const Arguments& arguments, const text::Tokenizer& tokenizer) {
+    if (arguments.has("--prompt") == arguments.has("--tokens")) {
+        throw Error(Error::Kind::usage, "give either --prompt or --tokens");
+    }
+    if (arguments.has("--prompt"))
+        return prompt_ids(tokenizer, arguments.text("--prompt"), arguments.flag("--special"));
+    const nlohmann::json ids =
+        parse_json(read_file(arguments.path("--tokens")), arguments.text("--tokens"));
+    std::vector<int32_t> prompt;
+    for (const nlohmann::json& id : ids) {
+        if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX) {
+            throw Error(Error::Kind::bad_input,
+                        concat(arguments.text("--tokens"), ": ", id.dump(),
+                               " is no token id (a JSON array of ids is wanted)"));
+        }
+        prompt.push_back(id.get<int32_t>());
+    }
+    return prompt;
+}
+
+/// Collects the text, shows it as it comes, and finds stop strings even across the border of two
+/// tokens.
+class Output {
+  public:
+    Output(const text::Tokenizer& tokenizer, std::vector<std::string> stops, const Report& report)
+        : detokenizer_(tokenizer), stops_(std::move(stops)), report_(report) {}
+
+    /// False when a stop string is complete.
+    bool push(int32_t id) {
+        text_ += detokenizer_.push(id);
+        return show();
+    }
+    std::string finish() {
+        if (!stopped_) {
+            text_ += detokenizer_.finish();
+            show();
+            report_.say_part(text_.substr(shown_));
+        }
+        return text_;
+    }
+
+  private:
+    bool show() {
+        for (const std::string& stop : stops_) {
+            const size_t at = text_.find(stop, shown_ > stop.size() ? shown_ - stop.size() : 0);
+            if (at == std::string::npos) continue;
+            text_.resize(at);
+            stopped_ = true;
+        }
+        // What might be the begin of a stop string is held back.
+        size_t safe = text_.size();
+        for (const std::string& stop : stops_) {
+            for (size_t n = std::min(stop.size(), text_.size()); n > 0 && !stopped_; --n) {
+                if (text_.ends_with(std::string_view(stop).substr(0, n))) {
+                    safe = std::min(safe, text_.size() - n);
+                    break;
+                }
+            }
+        }
+        if (safe > shown_) {
+            report_.say_part(text_.substr(shown_, safe - shown_));
+            shown_ = safe;
+        }
+        return !stopped_;
+    }
+
+    text::Detokenizer detokenizer_;
+    std::vector<std::string> stops_;
+    const Report& report_;
+    std::string text_;
+    size_t shown_ = 0;
+    bool stopped_ = false;
+};
+
+void run_generate(const Arguments& arguments, Report& report) {
+    Machine machine(arguments.globals());
+    const TextModel text_model = text_model_argument(arguments);
+    const std::vector<int32_t> prompt = prompt_argument(arguments, text_model.tokenizer);
+    infer::GenerateOptions options = generate_options(arguments, text_model);
+    Output output(text_model.tokenizer, arguments.texts("--stop"), report);
+    if (arguments.has("--prompt")) report.say_part(arguments.text("--prompt"));
+    options.on_token = [&](int32_t id) { return output.push(id); };
+    infer::Generator generator(machine.context(), text_model.model);
+    const infer::GenerateResult result = generator.generate(prompt, options);
+    const std::string text = output.finish();
+    report.say("");
+    if (report.json()) {
+        report.add("text", text);
+        report.add("tokens", std::vector<int64_t>(result.tokens.begin(), result.tokens.end()));
+    }
+    report.add("finish_reason", infer::name(result.finish_reason));
+    report.add("prompt_tokens", prompt.size());
+    report.add("prefill_tokens_per_second",
+               double(result.prefill_tokens) / std::max(result.prefill_seconds, 1e-9));
+    report.add("decode_tokens_per_second",
+               double(result.tokens.size()) / std::max(result.decode_seconds, 1e-9));
+    report.add("draft_tokens", result.draft_tokens);
+    report.add("accepted_tokens", result.accepted_tokens);
+}
+
+std::vector<Option> options() {
+    std::vector<Option> options = {
+        {.name = "MODEL", .help = "a model directory", .required = true},
+        {.name = "--prompt", .value = "TEXT", .help = "the text to continue", .letter = 'p'},
+        {.name = "--tokens", .value = "FILE", .help = "a JSON array of token ids instead"},
+        {.name = "--special",
+         .help = "read special tokens in the prompt, e.g. for fill-in-the-middle"},
+        {.name = "--stop",
+         .value = "TEXT",
+         .help = "end before this text; may be given several times",
+         .repeated = true},
+    };
+    const std::vector<Option> shared = generation_options();
+    options.insert(options.end(), shared.begin(), shared.end());
+    return options;
+}
+
+}  // namespace
+
+extern const Command kGenerate = {
+    .name = "generate",
+    .group = Group::use,
+    .summary = "Continue a text",
+    .example = "hadal generate runs/demo/model -p \"Once upon a time\" -n 100",
+    .options = options(),
+    .run = run_generate,
+};
+
+}  // namespace hadal::cli

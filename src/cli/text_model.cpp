@@ -1,0 +1,86 @@
+#include "cli/text_model.h"
+
+#include "cli/model_argument.h"
+
+namespace hadal::cli {
+
+namespace {
+
+/// --speculate: "off", or how many tokens the MTP module drafts. Without the option: one draft
+/// where the model has a module.
+int64_t draft_tokens(const Arguments& arguments, const model::ModelConfig& config) {
+    if (!arguments.has("--speculate")) return config.num_nextn_predict_layers > 0 ? 1 : 0;
+    if (arguments.text("--speculate") == "off") return 0;
+    return arguments.integer("--speculate", 1, 16);
+}
+
+}  // namespace
+
+TextModel text_model_argument(const Arguments& arguments, int64_t positions) {
+    TextModel result{
+        model_argument(arguments, positions), text::Tokenizer::load(arguments.path("MODEL")), {}};
+    const int64_t vocab = result.model.config.vocab_size;
+    if (result.tokenizer.vocab_size() > vocab) {
+        throw Error(Error::Kind::corrupt_file,
+                    concat("the tokenizer knows ", result.tokenizer.vocab_size(),
+                           " tokens, the model only ", vocab, ": ", arguments.text("MODEL"),
+                           " (tokenizer.json belongs to another model)"));
+    }
+    for (const int64_t id : result.model.config.eos_token_ids)
+        result.stop_ids.push_back(int32_t(id));
+    if (const auto eos = result.tokenizer.eos_id()) result.stop_ids.push_back(*eos);
+    return result;
+}
+
+std::vector<int32_t> prompt_ids(const text::Tokenizer& tokenizer, std::string_view text,
+                                bool parse_special) {
+    std::vector<int32_t> ids;
+    if (tokenizer.add_bos() && tokenizer.bos_id()) ids.push_back(*tokenizer.bos_id());
+    const std::vector<int32_t> rest = tokenizer.encode(text, parse_special);
+    ids.insert(ids.end(), rest.begin(), rest.end());
+    return ids;
+}
+
+std::vector<Option> generation_options() {
+    return {
+        {.name = "--max-tokens",
+         .value = "N",
+         .help = "new tokens at most",
+         .fallback = "128",
+         .letter = 'n'},
+        {.name = "--temperature",
+         .value = "X",
+         .help = "0 takes the most probable token",
+         .fallback = "0"},
+        {.name = "--top-k",
+         .value = "N",
+         .help = "keep the N most probable tokens; 0 keeps all",
+         .fallback = "0"},
+        {.name = "--top-p",
+         .value = "X",
+         .help = "keep the fewest tokens that reach this probability",
+         .fallback = "1"},
+        {.name = "--min-p",
+         .value = "X",
+         .help = "drop tokens below this share of the best one's probability",
+         .fallback = "0"},
+        {.name = "--speculate",
+         .value = "off|K",
+         .help = "tokens that the MTP module drafts per step (default 1)"},
+    };
+}
+
+infer::GenerateOptions generate_options(const Arguments& arguments, const TextModel& text_model) {
+    infer::GenerateOptions options;
+    options.max_new_tokens = arguments.integer("--max-tokens", 0);
+    options.sampling = {.temperature = arguments.number("--temperature"),
+                        .top_k = arguments.integer("--top-k"),
+                        .top_p = arguments.number("--top-p"),
+                        .min_p = arguments.number("--min-p"),
+                        .seed = arguments.seed()};
+    options.draft_tokens = draft_tokens(arguments, text_model.model.config);
+    options.stop_ids = text_model.stop_ids;
+    return options;
+}
+
+}  // namespace hadal::cli
