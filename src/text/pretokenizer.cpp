@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "core/error.h"
+#include "text/regex_splitter.h"
 #include "text/v3_splitter.h"
 
 namespace hadal::text {
@@ -18,11 +18,12 @@ const std::vector<Split>& v3_splits() {
     return splits;
 }
 
-class RegexSplitter {};
-
 Pretokenizer::Pretokenizer(std::vector<Split> splits)
     : is_v3_(splits == v3_splits()), splits_(std::move(splits)) {
-    if (!is_v3_) throw Error(Error::Kind::unsupported, "split patterns other than DeepSeek-V3's");
+    if (is_v3_) return;
+    for (const Split& split : splits_) {
+        splitters_.push_back(std::make_unique<const RegexSplitter>(split));
+    }
 }
 
 Pretokenizer::~Pretokenizer() = default;
@@ -30,7 +31,16 @@ Pretokenizer::Pretokenizer(Pretokenizer&&) noexcept = default;
 Pretokenizer& Pretokenizer::operator=(Pretokenizer&&) noexcept = default;
 
 void Pretokenizer::split(std::string_view text, std::vector<std::string_view>& pieces) const {
-    V3Splitter(text).split(pieces);
+    if (is_v3_) return V3Splitter(text).split(pieces);
+    if (text.empty()) return;
+    std::vector<std::string_view> before = {text};
+    std::vector<std::string_view> after;
+    for (const std::unique_ptr<const RegexSplitter>& splitter : splitters_) {
+        after.clear();
+        for (const std::string_view piece : before) splitter->split(piece, after);
+        before.swap(after);
+    }
+    pieces.insert(pieces.end(), before.begin(), before.end());
 }
 
 size_t Pretokenizer::safe_cut(std::string_view text, size_t from) const {
