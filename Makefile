@@ -1,8 +1,9 @@
 # hadal: `make demo` builds everything and trains a small V3 model on this machine; `make test` checks it.
 PRESET ?= release
 JOBS ?= $(shell tools/jobs.sh)
+SOURCES = git ls-files 'src/*.cpp' 'src/*.h' 'tests/*.cpp' 'tests/*.h' 'bench/*.cpp' 'bench/*.h'
 
-.PHONY: all setup setup-dev build test demo check-hf asan tsan fuzz format tidy bench clean
+.PHONY: all setup setup-dev build test demo check-hf asan tsan fuzz format format-check tidy budgets bench bench-peer clean
 
 all: build
 
@@ -23,25 +24,36 @@ test: build
 demo: build
 	@tools/demo.sh build/$(PRESET)/hadal
 
+# Against PyTorch and Transformers, in a virtual environment of its own: answers, then training speed.
 check-hf: build
 	@tools/check_hf.sh build/$(PRESET)/hadal
 
-asan tsan: setup
-	@cmake --preset $@ > /dev/null
-	@cmake --build --preset $@ -j $(JOBS)
-	@cd build/$@ && ctest --output-on-failure
+bench-peer: build
+	@python=$$(tools/venv_hf.sh) && $$python bench/peer_transformers.py --hadal build/$(PRESET)/hadal
+
+asan: setup
+	@tools/sanitize.sh asan core formats ops checkpoint text data model optim infer train
+
+tsan: setup
+	@tools/sanitize.sh tsan core infer
 
 fuzz: setup-dev
 	@tools/fuzz.sh
 
 format:
-	@git ls-files 'src/*.cpp' 'src/*.h' 'tests/*.cpp' 'tests/*.h' 'bench/*.cpp' | xargs clang-format-19 -i
+	@$(SOURCES) | xargs clang-format-19 -i
+
+format-check:
+	@$(SOURCES) | xargs clang-format-19 --dry-run --Werror
 
 tidy: setup-dev
 	@tools/tidy.sh
 
+budgets:
+	@python3 tools/budgets.py
+
 bench: build
-	@cmake --build --preset $(PRESET) -j $(JOBS) --target bench
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target benches
 
 clean:
 	@rm -rf build

@@ -66,10 +66,14 @@ std::vector<Isa> available_isas() {
 
 std::string_view name(Isa isa) {
     switch (isa) {
-        case Isa::portable: return "portable";
-        case Isa::avx2: return "avx2";
-        case Isa::avx512: return "avx512";
-        case Isa::amx: return "amx";
+        case Isa::portable:
+            return "portable";
+        case Isa::avx2:
+            return "avx2";
+        case Isa::avx512:
+            return "avx512";
+        case Isa::amx:
+            return "amx";
     }
     return "?";
 }
@@ -79,8 +83,8 @@ Isa parse_isa(std::string_view text) {
         if (name(isa) != text) continue;
         if (isa > best_isa()) {
             throw Error(Error::Kind::usage,
-                        concat("instruction set '", text, "' is not on this machine (best here: ",
-                               name(best_isa()), ")"));
+                        concat("instruction set '", text,
+                               "' is not on this machine (best here: ", name(best_isa()), ")"));
         }
         return isa;
     }

@@ -41,6 +41,8 @@ uint32_t wait_for_change(const std::atomic<uint32_t>& value, uint32_t old) {
     }
 }
 
+// Whether this thread is running a part of a job, so that a nested one runs in place: a fact about
+// the thread, hence thread_local.
 thread_local bool inside_job = false;
 
 }  // namespace

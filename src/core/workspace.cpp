@@ -21,7 +21,8 @@ std::byte* Workspace::take_bytes(size_t bytes) {
     if (chunk_ == chunks_.size()) {
         const size_t size = std::max({bytes, kFirstChunk, before_});  // doubles the total
         auto* memory = static_cast<std::byte*>(::operator new(size, std::align_val_t{kLine}));
-        chunks_.push_back({{memory, [](std::byte* p) { ::operator delete(p, std::align_val_t{kLine}); }}, size});
+        chunks_.push_back(
+            {{memory, [](std::byte* p) { ::operator delete(p, std::align_val_t{kLine}); }}, size});
         used_ = 0;
     }
     std::byte* memory = chunks_[chunk_].memory.get() + used_;
@@ -47,7 +48,8 @@ void Workspace::release(size_t chunk, size_t used) {
         before_ = 0;
         const size_t size = peak_ + kLine;
         auto* memory = static_cast<std::byte*>(::operator new(size, std::align_val_t{kLine}));
-        chunks_.push_back({{memory, [](std::byte* p) { ::operator delete(p, std::align_val_t{kLine}); }}, size});
+        chunks_.push_back(
+            {{memory, [](std::byte* p) { ::operator delete(p, std::align_val_t{kLine}); }}, size});
     }
 }
 

@@ -20,7 +20,7 @@ f16 to_f16(float value) {
     const uint32_t bits = std::bit_cast<uint32_t>(value);
     const auto sign = uint16_t((bits >> 16) & 0x8000u);
     const uint32_t magnitude = bits & 0x7FFFFFFFu;
-    if (magnitude > 0x7F800000u) return {uint16_t(sign | 0x7E00u)};  // NaN
+    if (magnitude > 0x7F800000u) return {uint16_t(sign | 0x7E00u)};   // NaN
     if (magnitude >= 0x477FF000u) return {uint16_t(sign | 0x7C00u)};  // rounds past 65504
     if (magnitude < 0x38800000u) {  // below 2^-14: a subnormal counts units of 2^-24
         const float scaled = std::bit_cast<float>(magnitude) * 0x1.0p24f;

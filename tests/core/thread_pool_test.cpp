@@ -42,7 +42,10 @@ TEST_CASE("thread_pool: the thread index is unique among the ranges that run at 
 
 TEST_CASE("thread_pool: an exception of a body reaches the caller and the pool goes on working") {
     ThreadPool pool(3);
-    CHECK_THROWS_AS(pool.parallel_for(100, [](int64_t i) { if (i == 37) throw std::runtime_error("x"); }),
+    CHECK_THROWS_AS(pool.parallel_for(100,
+                                      [](int64_t i) {
+                                          if (i == 37) throw std::runtime_error("x");
+                                      }),
                     std::runtime_error);
     std::atomic<int64_t> sum = 0;
     pool.parallel_for(100, [&](int64_t i) { sum += i; });

@@ -1,4 +1,5 @@
-// Runs a fuzz target without libFuzzer: every file of a corpus folder, and a few hundred mutations of each.
+// Runs a fuzz target without libFuzzer: every file of a corpus folder, and a few hundred mutations
+// of each.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -22,10 +23,18 @@ std::string mutated(std::string input, hadal::RandomSequence& random) {
         if (input.empty()) return std::string(1, char(random.below(256)));
         const size_t at = size_t(random.below(input.size()));
         switch (random.below(4)) {
-            case 0: input[at] = char(random.below(256)); break;
-            case 1: input.erase(at, 1 + size_t(random.below(8))); break;
-            case 2: input.insert(at, 1, char(random.below(256))); break;
-            default: input.resize(at); break;
+            case 0:
+                input[at] = char(random.below(256));
+                break;
+            case 1:
+                input.erase(at, 1 + size_t(random.below(8)));
+                break;
+            case 2:
+                input.insert(at, 1, char(random.below(256)));
+                break;
+            default:
+                input.resize(at);
+                break;
         }
     }
     return input;
