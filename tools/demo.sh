@@ -65,7 +65,7 @@ python3 - "$out" << 'PYTHON'
 import json, sys
 out = sys.argv[1]
 rows = [json.loads(line) for line in open(f"{out}/train/metrics.jsonl")]
-steps = [row for row in rows if "loss" in row]
+steps = [row for row in rows if row["step"] > 0]  # row 0: the untrained model's validation
 checked = [row for row in rows if "validation_loss" in row]
 ratio = lambda key, seq: f"{seq[0][key]:.3f} → {seq[-1][key]:.3f}"
 if checked:
@@ -73,6 +73,8 @@ if checked:
     if "bits_per_byte" in checked[0]:
         print("validation bits per byte:        ", ratio("bits_per_byte", checked))
 print("MTP loss (training):             ", ratio("mtp_loss", steps))
+if checked and "validation_max_violation" in checked[0]:
+    print("expert balance, max violation over the validation text:", ratio("validation_max_violation", checked))
 tail = steps[-max(1, len(steps) // 20):]
 print(f"expert balance, max violation:    {steps[0]['max_violation']:.2f} → {sum(r['max_violation'] for r in tail) / len(tail):.2f} (mean of the last {len(tail)} steps)")
 PYTHON

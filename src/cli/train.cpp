@@ -69,6 +69,8 @@ Record step_record(const train::Metrics& m) {
     record.add("bytes_peak", m.bytes_peak);
     if (m.validation_loss) record.add("validation_loss", *m.validation_loss);
     if (m.bits_per_byte) record.add("bits_per_byte", *m.bits_per_byte);
+    if (m.validation_max_violation)
+        record.add("validation_max_violation", *m.validation_max_violation);
     return record;
 }
 
@@ -88,6 +90,8 @@ void report_summary(const train::Recipe& recipe, const train::PretrainSummary& s
                 summary.last.validation_loss);
     add_from_to(report, "bits_per_byte", summary.first.bits_per_byte, summary.last.bits_per_byte);
     report.add("max_violation", summary.last.max_violation);
+    add_from_to(report, "validation_max_violation", summary.first.validation_max_violation,
+                summary.last.validation_max_violation);
     report.add("skipped", summary.last.skipped);
     report.add("run", recipe.run.out);
     report.add("loss_curve", recipe.run.out + "/loss.svg");

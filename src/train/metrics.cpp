@@ -48,6 +48,7 @@ std::string metrics_line(const Metrics& m) {
     if (m.validation_loss) json["validation_loss"] = *m.validation_loss;
     if (m.validation_mtp_loss) json["validation_mtp_loss"] = *m.validation_mtp_loss;
     if (m.bits_per_byte) json["bits_per_byte"] = *m.bits_per_byte;
+    if (m.validation_max_violation) json["validation_max_violation"] = *m.validation_max_violation;
     return json.dump();
 }
 
@@ -74,6 +75,7 @@ std::optional<Metrics> parse_metrics_line(std::string_view line) {
         read(json, "validation_loss", m.validation_loss);
         read(json, "validation_mtp_loss", m.validation_mtp_loss);
         read(json, "bits_per_byte", m.bits_per_byte);
+        read(json, "validation_max_violation", m.validation_max_violation);
     } catch (const Json::exception&) {
         return std::nullopt;
     }

@@ -102,6 +102,7 @@ class Run {
         if (!validation) return false;
         metrics.validation_loss = validation->loss;
         metrics.validation_mtp_loss = validation->mtp_loss;
+        metrics.validation_max_violation = max_violation(validation->expert_load);
         if (bytes_per_token_ > 0) {
             metrics.bits_per_byte = validation->loss / std::numbers::ln2 / bytes_per_token_;
         }

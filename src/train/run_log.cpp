@@ -35,6 +35,8 @@ std::vector<std::pair<std::string, double>> scalars_of(const Metrics& m) {
     if (m.validation_loss) scalars.emplace_back("validation/loss", *m.validation_loss);
     if (m.validation_mtp_loss) scalars.emplace_back("validation/mtp_loss", *m.validation_mtp_loss);
     if (m.bits_per_byte) scalars.emplace_back("validation/bits_per_byte", *m.bits_per_byte);
+    if (m.validation_max_violation)
+        scalars.emplace_back("experts/validation_max_violation", *m.validation_max_violation);
     return scalars;
 }
 

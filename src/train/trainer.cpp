@@ -205,8 +205,10 @@ std::optional<ValidationResult> Trainer::validate() {
             accumulate(model::evaluate(context_, model_, batch, options, rest), sums);
         }
     }
-    return ValidationResult{
-        .loss = mean_loss(sums), .mtp_loss = mean_mtp_loss(sums), .sequences = count};
+    return ValidationResult{.loss = mean_loss(sums),
+                            .mtp_loss = mean_mtp_loss(sums),
+                            .sequences = count,
+                            .expert_load = std::move(sums.expert_load)};
 }
 
 void Trainer::save(checkpoint::SnapshotWriter& writer, int keep) {

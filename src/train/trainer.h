@@ -34,6 +34,7 @@ struct ValidationResult {
     double loss = 0;  // nats per token
     std::optional<double> mtp_loss;
     int64_t sequences = 0;
+    std::vector<std::vector<int64_t>> expert_load;  // as StepResult's
 };
 
 /// Everything besides tensors that the next step depends on.
