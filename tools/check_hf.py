@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 import transformers
-from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
+from transformers import AutoModelForCausalLM, DeepseekV2Config, DeepseekV2ForCausalLM, DeepseekV3Config, DeepseekV3ForCausalLM
 
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
@@ -51,8 +51,7 @@ def hadal_logits(arguments, model, ids, dtype, folder):
 
 
 def reference(model, dtype):
-    reference = DeepseekV3ForCausalLM.from_pretrained(model, dtype=dtype)
-    return reference.eval()
+    return AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval()
 
 
 def compare(arguments, name, model, folder):
@@ -70,7 +69,7 @@ def compare(arguments, name, model, folder):
 
     half = reference(model, torch.bfloat16)
     for layer in half.model.layers:  # float32 in the released files, and in Transformers when it loads them
-        if hasattr(layer.mlp, "gate"):
+        if hasattr(layer.mlp, "gate") and hasattr(layer.mlp.gate, "e_score_correction_bias"):
             layer.mlp.gate.e_score_correction_bias = layer.mlp.gate.e_score_correction_bias.float()
     with torch.no_grad():
         theirs = half(ids).logits.float()
@@ -121,6 +120,16 @@ def transformers_model(folder, name, dtype, **changes):
     return path
 
 
+def transformers_v2_model(folder, name, **changes):
+    settings = dict(vocab_size=320, hidden_size=64, intermediate_size=96, moe_intermediate_size=32, num_hidden_layers=3,
+                    num_attention_heads=4, num_key_value_heads=4, n_shared_experts=2, n_routed_experts=8, kv_lora_rank=24,
+                    qk_rope_head_dim=8, v_head_dim=16, qk_nope_head_dim=16, num_experts_per_tok=2, first_k_dense_replace=1,
+                    max_position_embeddings=512, initializer_range=0.1)
+    torch.manual_seed(4)
+    DeepseekV2ForCausalLM(DeepseekV2Config(**settings, **changes)).save_pretrained(folder / name)
+    return folder / name
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--hadal", required=True)
@@ -140,6 +149,10 @@ def main():
         yarn = dict(rope_type="yarn", rope_theta=10000.0, factor=8.0, original_max_position_embeddings=64, beta_fast=32, beta_slow=1,
                     mscale=1.0, mscale_all_dim=1.0)
         models["Transformers YaRN"] = transformers_model(folder, "hfyarn", torch.float32, rope_parameters=yarn)
+        models["Transformers V2 greedy"] = transformers_v2_model(folder, "v2", topk_method="greedy", q_lora_rank=None, n_group=None,
+                                                                 topk_group=None)
+        models["Transformers V2 groups"] = transformers_v2_model(folder, "v2g", topk_method="group_limited_greedy", q_lora_rank=40,
+                                                                 n_group=4, topk_group=2, routed_scaling_factor=16.0)
         for name, model in models.items():
             check_tokenizer(arguments, name, model)
             compare(arguments, name, model, folder)

@@ -105,6 +105,16 @@ TEST_CASE("golden: the loss and the gradient of every parameter equal Transforme
     }
 }
 
+TEST_CASE("golden: DeepSeek-V2's softmax gate, greedy and by groups, equals Transformers'") {
+    for (const std::string name : {"v2_greedy", "v2_groups"}) {
+        CAPTURE(name);
+        GoldenRun run(name);
+        CHECK(run.model.config.scoring_func == "softmax");
+        forward(run.machine.context, run.model, run.batch, run.saved);
+        CHECK(excess(run.logits().values<float>(), run.expected("logits"), 1e-5) < 2e-5);
+    }
+}
+
 TEST_CASE("golden: YaRN's frequencies, scale and logits") {
     GoldenRun run("yarn");
     const auto frequencies = rotary_frequencies(run.model.config);
