@@ -1,0 +1,94 @@
+#include "eval/exact_match.h"
+
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include "core/file_map.h"
+#include "infer/generator.h"
+#include "model/rotary_scaling.h"
+#include "text/bpe_train.h"
+
+using namespace hadal;
+using namespace hadal::eval;
+
+namespace {
+
+std::filesystem::path written(const std::string& content) {
+    const auto path =
+        std::filesystem::temp_directory_path() / concat("exact_match_", ::getpid(), ".jsonl");
+    write_file_atomically(path, content);
+    return path;
+}
+
+struct Setting {
+    Setting() : threads(2), context{threads, workspace}, tokenizer(trained()) {
+        model.config = model::preset("tiny");
+        model.config.initializer_range = 0.1;
+        model.config.max_position_embeddings = 256;
+        model.weights = model::init_weights(context, model.config, DType::f32, 3);
+        model.cos_sin = model::rotary_table(model.config, 256, DType::f32);
+    }
+    text::Tokenizer trained() {
+        const std::vector<std::string_view> documents = {"12 + 30 = 42\n",
+                                                         "the fox sat on the log\n"};
+        return text::train_bpe(threads, documents, {.vocab_size = 300});
+    }
+    ThreadPool threads;
+    Workspace workspace;
+    Context context;
+    text::Tokenizer tokenizer;
+    model::Model model;
+};
+
+}  // namespace
+
+TEST_CASE("exact_match: items are read with their tasks, bad lines are named") {
+    const auto items = read_exact_match_items(
+        written("{\"prompt\":\"1+1=\",\"answer\":\" 2 "
+                "\",\"task\":\"sum\"}\n\n{\"prompt\":\"a\",\"answer\":\"b\"}\n"));
+    REQUIRE(items.size() == 2);
+    CHECK(items[0].task == "sum");
+    CHECK(items[0].answer == "2");
+    CHECK(items[1].task == "all");
+    CHECK_THROWS_WITH_AS(read_exact_match_items(written("{\"prompt\":\"a\"}\n")),
+                         doctest::Contains(":1: 'answer' is missing"), Error);
+    CHECK_THROWS_WITH_AS(
+        read_exact_match_items(written("{\"prompt\":\"a\",\"answer\":\"b\"}\n[1]\n")),
+        doctest::Contains(":2: not a JSON object"), Error);
+    CHECK_THROWS_WITH_AS(read_exact_match_items(written("\n")), doctest::Contains("holds no items"),
+                         Error);
+    std::filesystem::remove(written(""));
+}
+
+TEST_CASE("exact_match: what the model writes counts as right, anything else as wrong, per task") {
+    Setting s;
+    // What this model does write after two prompts, by the generator itself.
+    std::vector<ExactMatchItem> items;
+    for (const std::string prompt : {"the fox", "12 +"}) {
+        std::vector<int32_t> ids;
+        if (s.tokenizer.add_bos() && s.tokenizer.bos_id()) ids.push_back(*s.tokenizer.bos_id());
+        for (const int32_t id : s.tokenizer.encode(prompt)) ids.push_back(id);
+        infer::Generator generator(s.context, s.model);
+        std::string text =
+            s.tokenizer.decode(generator.generate(ids, {.max_new_tokens = 1}).tokens);
+        text.erase(0, text.find_first_not_of(' '));
+        items.push_back({"right", prompt, text});
+        items.push_back({"wrong", prompt, text + "x"});
+    }
+    size_t reported = 0;
+    const auto scores = exact_match(s.context, s.model, s.tokenizer, items, 1,
+                                    [&](size_t done) { reported = done; });
+    REQUIRE(scores.size() == 2);
+    CHECK(reported == 4);
+    CHECK(scores[0].task == "right");
+    CHECK(scores[0].count == 2);
+    CHECK(scores[0].correct == 2);
+    CHECK(scores[1].correct == 0);
+}
+
+TEST_CASE("exact_match: value and standard error") {
+    const ExactMatchScore score{"t", 100, 25};
+    CHECK(score.value() == doctest::Approx(0.25));
+    CHECK(score.standard_error() == doctest::Approx(0.0433).epsilon(0.001));
+}
