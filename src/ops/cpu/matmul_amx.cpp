@@ -108,11 +108,48 @@ Ahead share_of(const MatmulOperand& x, int64_t begin, int64_t count, int64_t k, 
             x.stride * 2, least(share, rows - first)};
 }
 
+/// Sixteen sums (those of `lanes`) to c, added to what it holds if wanted.
+void store_sums(__m512 sums, __mmask16 lanes, bool add, float* c) {
+    if (add) sums = _mm512_add_ps(sums, _mm512_maskz_loadu_ps(lanes, c));
+    _mm512_mask_storeu_ps(c, lanes, sums);
+}
+void store_sums(__m512 sums, __mmask16 lanes, bool add, bf16* c) {
+    if (add) {
+        const __m512i old = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, c));
+        sums = _mm512_add_ps(sums, _mm512_castsi512_ps(_mm512_slli_epi32(old, 16)));
+    }
+    _mm256_mask_storeu_epi16(c, lanes, __m256i(_mm512_cvtneps_pbh(sums)));
+}
+
+/// A finished block of sums that waits to be stored row by row during the next block: the vector
+/// units would otherwise stand still there, and the tile unit here.
+template <class Out>
+struct Pending {
+    const std::byte* sums = nullptr;
+    Out* c = nullptr;  // its first element
+    int64_t stride = 0;
+    int64_t rows = 0;
+    __mmask16 lanes[2] = {};
+    bool add = false;
+    int64_t stored = 0;
+
+    void store(int64_t count) {
+        for (const int64_t end = least(stored + count, rows); stored < end; ++stored) {
+            const std::byte* from = sums + stored / 16 * 2 * kTileBytes + stored % 16 * 64;
+            Out* to = c + stored * stride;
+            store_sums(_mm512_load_ps(from), lanes[0], add, to);
+            if (lanes[1] != 0) {
+                store_sums(_mm512_load_ps(from + kTileBytes), lanes[1], add, to + 16);
+            }
+        }
+    }
+};
+
 /// sums += rows·columns over `steps` steps of k, and one more with the rows' zero-filled tail if
 /// there is one.
-template <int row_tiles, int column_tiles>
+template <class Out, int row_tiles, int column_tiles>
 void multiply_tiles(const Tiles& rows, const std::byte* tail, const Tiles& columns, int64_t steps,
-                    const Ahead (&ahead)[2], bool first, std::byte* sums) {
+                    const Ahead (&ahead)[2], Pending<Out>& pending, bool first, std::byte* sums) {
     asm volatile("" ::: "memory");  // the tile loads below are opaque to the compiler
     if (first) {
         _tile_zero(0);
@@ -144,10 +181,12 @@ void multiply_tiles(const Tiles& rows, const std::byte* tail, const Tiles& colum
     };
     const std::byte* a = rows.data;
     const std::byte* b = columns.data;
+    const int64_t pending_rows = steps == 0 ? 0 : (pending.rows + steps - 1) / steps;
     for (int64_t i = 0; i < steps; ++i, a += rows.step, b += columns.step) {
         ahead[0].fetch(i);
         ahead[1].fetch(i);
         step(a, rows.stride, rows.next, b);
+        pending.store(pending_rows);
     }
     if (tail != nullptr) step(tail, 64, kTileBytes, b);
     _tile_stored(0, sums, 64);
@@ -157,39 +196,18 @@ void multiply_tiles(const Tiles& rows, const std::byte* tail, const Tiles& colum
     asm volatile("" ::: "memory");
 }
 
-/// Sixteen sums (those of `lanes`) to c, added to what it holds if wanted.
-void store_sums(__m512 sums, __mmask16 lanes, bool add, float* c) {
-    if (add) sums = _mm512_add_ps(sums, _mm512_maskz_loadu_ps(lanes, c));
-    _mm512_mask_storeu_ps(c, lanes, sums);
-}
-void store_sums(__m512 sums, __mmask16 lanes, bool add, bf16* c) {
-    if (add) {
-        const __m512i old = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, c));
-        sums = _mm512_add_ps(sums, _mm512_castsi512_ps(_mm512_slli_epi32(old, 16)));
-    }
-    _mm256_mask_storeu_epi16(c, lanes, __m256i(_mm512_cvtneps_pbh(sums)));
-}
-
-/// A finished tile of sums [rows, 16] to its place in c.
+/// A finished tile of sums [rows, 16] to its place in a transposed c.
 template <class Out>
-void store_tile(const MatmulProduct& product, const std::byte* sums, int64_t m, int64_t rows,
-                int64_t n, int64_t columns) {
-    auto* c = static_cast<Out*>(product.c);
-    const int64_t stride = product.c_stride;
-    if (!product.c_transposed) {
-        const __mmask16 lanes = first_lanes(columns);
-        for (int64_t i = 0; i < rows; ++i) {
-            store_sums(_mm512_load_ps(sums + i * 64), lanes, product.add, c + (m + i) * stride + n);
-        }
-        return;
-    }
+void store_transposed(const MatmulProduct& product, const std::byte* sums, int64_t m, int64_t rows,
+                      int64_t n, int64_t columns) {
+    auto* c = static_cast<Out*>(product.c) + n * product.c_stride + m;
     __m512i v[16];
     load_transposed(sums, 64, v);
     const __mmask16 lanes = first_lanes(rows);
 #pragma GCC unroll 16
     for (int64_t j = 0; j < 16; ++j) {
         if (j < columns) {
-            store_sums(_mm512_castsi512_ps(v[j]), lanes, product.add, c + (n + j) * stride + m);
+            store_sums(_mm512_castsi512_ps(v[j]), lanes, product.add, c + j * product.c_stride);
         }
     }
 }
@@ -350,10 +368,15 @@ class TileProduct {
                 configured = shape;
                 const Ahead ahead[2] = {rows_ahead(m, n / kBlock, across, k, k_end),
                                         columns_ahead(index, blocks)};
-                multiply_block(m, n, k, k_end, shape, ahead);
-                if (k_end == product_.k) store_block(m, n, shape);
+                std::byte* sums = sums_of(m, n, index);
+                multiply_block(m, n, k, k_end, shape, ahead, sums);
+                pending_.store(kBlock);
+                pending_ = {};
+                if (k_end == product_.k) finish_block(m, n, shape, sums);
             }
         }
+        pending_.store(kBlock);
+        pending_ = {};
     }
 
     /// Where rows are not packed: the next 32, or the next tile's first.
@@ -383,7 +406,7 @@ class TileProduct {
     }
 
     void multiply_block(int64_t m, int64_t n, int64_t k, int64_t k_end, const BlockShape& shape,
-                        const Ahead (&ahead)[2]) {
+                        const Ahead (&ahead)[2], std::byte* sums) {
         const bool straight = product_.a.k_contiguous;
         const bool tailed = straight && k_end == pack_end_ && (k_end - k) % kStep != 0;
         const std::byte* tail = tailed ? tail_ + m * 64 : nullptr;
@@ -393,29 +416,40 @@ class TileProduct {
                                     : Tiles{packed_row_tile(m, k), kTileBytes, 64,
                                             packed_row_tile(16, k) - packed_row_tile(0, k)};
         const Tiles columns = {strip(n, k), 64 * width_, 4 * width_, strip(16, k) - strip(0, k)};
-        std::byte* sums = sums_of(m, n);
         const auto run = [&](auto function) {
-            function(rows, tail, columns, steps, ahead, k == 0, sums);
+            function(rows, tail, columns, steps, ahead, pending_, k == 0, sums);
         };
         if (shape.rows[1] > 0 && shape.columns[1] > 0) {
-            run(multiply_tiles<2, 2>);
+            run(multiply_tiles<Out, 2, 2>);
         } else if (shape.rows[1] > 0) {
-            run(multiply_tiles<2, 1>);
+            run(multiply_tiles<Out, 2, 1>);
         } else if (shape.columns[1] > 0) {
-            run(multiply_tiles<1, 2>);
+            run(multiply_tiles<Out, 1, 2>);
         } else {
-            run(multiply_tiles<1, 1>);
+            run(multiply_tiles<Out, 1, 1>);
         }
     }
 
-    void store_block(int64_t m, int64_t n, const BlockShape& shape) {
+    /// Stores the block, or leaves it to be stored during the next.
+    void finish_block(int64_t m, int64_t n, const BlockShape& shape, std::byte* sums) {
+        const int64_t row = tile_.m_begin + m, column = tile_.n_begin + n;
+        if (!product_.c_transposed) {
+            const int64_t columns = tile_.n_count - n;
+            pending_ = {
+                .sums = sums,
+                .c = static_cast<Out*>(product_.c) + row * product_.c_stride + column,
+                .stride = product_.c_stride,
+                .rows = shape.rows[0] + shape.rows[1],
+                .lanes = {first_lanes(columns), first_lanes(columns > 16 ? columns - 16 : 0)},
+                .add = product_.add};
+            return;
+        }
         for (int i = 0; i < 2; ++i) {
             for (int j = 0; j < 2; ++j) {
                 if (shape.rows[i] == 0 || shape.columns[j] == 0) continue;
-                store_tile<Out>(product_, sums_of(m, n) + (2 * i + j) * kTileBytes,
-                                tile_.m_begin + m + 16 * i, shape.rows[i],
-                                tile_.n_begin + n + 16 * j,
-                                least(width_, tile_.n_count - n - 16 * j));
+                store_transposed<Out>(product_, sums + (2 * i + j) * kTileBytes, row + 16 * i,
+                                      shape.rows[i], column + 16 * j,
+                                      least(width_, tile_.n_count - n - 16 * j));
             }
         }
     }
@@ -432,9 +466,10 @@ class TileProduct {
         const int64_t steps = (pack_end_ - pack_begin_ + kStep - 1) / kStep;
         return rows_ + (m / 16 * steps + (k - pack_begin_) / kStep) * kTileBytes;
     }
-    /// Four tiles. Where k is not cut, every block uses the same four: they stay in L1.
-    std::byte* sums_of(int64_t m, int64_t n) const {
-        if (product_.k <= kMultiplied) return sums_;
+    /// Four tiles. Where k is not cut, blocks take turns with two places in L1: one is multiplied,
+    /// one stored.
+    std::byte* sums_of(int64_t m, int64_t n, int64_t index) const {
+        if (product_.k <= kMultiplied) return sums_ + index % 2 * 4 * kTileBytes;
         const int64_t blocks = (tile_.n_count + kBlock - 1) / kBlock;
         return sums_ + (m / kBlock * blocks + n / kBlock) * 4 * kTileBytes;
     }
@@ -449,6 +484,7 @@ class TileProduct {
     bool whole_k_ = false;    // packed at once: the next tile may use the packed columns again
     int64_t pack_begin_ = 0;  // k that is packed now
     int64_t pack_end_ = 0;
+    Pending<Out> pending_;
     std::byte* packed_;  // columns
     std::byte* rows_;
     std::byte* tail_;
