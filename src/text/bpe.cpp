@@ -105,8 +105,16 @@ void BytePairEncoder::encode(std::string_view piece, Scratch& scratch,
     const int32_t whole = whole_pieces_.find(piece);
     if (whole >= 0) {
         ids.push_back(whole);
-    } else {
-        merge_all(piece, scratch, ids);
+        return;
+    }
+    const size_t before = ids.size();
+    merge_all(piece, scratch, ids);
+    for (size_t i = before; i < ids.size(); ++i) {
+        if (ids[i] < 0) {
+            throw Error(Error::Kind::bad_input,
+                        "text holds a byte that UTF-8 never uses, and this vocabulary has no token "
+                        "for it (clean the text)");
+        }
     }
 }
 

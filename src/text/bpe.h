@@ -87,7 +87,7 @@ class BytePairEncoder {
         std::vector<uint64_t> heap;
     };
 
-    /// Appends the ids of `piece`.
+    /// Appends the ids of `piece`. Error(bad_input) for a byte that has no token.
     void encode(std::string_view piece, Scratch& scratch, std::vector<int32_t>& ids) const;
 
   private:

@@ -35,9 +35,10 @@ void Pretokenizer::split(std::string_view text, std::vector<std::string_view>& p
     if (text.empty()) return;
     std::vector<std::string_view> before = {text};
     std::vector<std::string_view> after;
+    RegexSplitter::Scratch scratch;
     for (const std::unique_ptr<const RegexSplitter>& splitter : splitters_) {
         after.clear();
-        for (const std::string_view piece : before) splitter->split(piece, after);
+        for (const std::string_view piece : before) splitter->split(piece, scratch, after);
         before.swap(after);
     }
     pieces.insert(pieces.end(), before.begin(), before.end());

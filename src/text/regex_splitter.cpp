@@ -18,7 +18,7 @@ constexpr std::string_view kByteLevelPattern =
 constexpr std::string_view kWhiteSpace = R"(\t-\r\x{85}\p{Z})";
 
 // A hostile expression gives up here instead of running for hours.
-constexpr uint32_t kMatchLimit = 50'000'000;
+constexpr uint32_t kMatchLimit = 10'000'000;
 
 /// Length of the escape at the front of `pattern`: \p{Han}, \x{85}, \s.
 size_t escape_length(std::string_view pattern) {
@@ -147,6 +147,7 @@ std::string for_pcre2(std::string_view pattern) {
 struct RegexSplitter::Code {
     pcre2_code* code = nullptr;
     pcre2_match_context* context = nullptr;
+    bool is_machine_code = false;
 
     Code() = default;
     Code(const Code&) = delete;
@@ -166,7 +167,8 @@ RegexSplitter::RegexSplitter(const Split& split) : pattern_(split.pattern) {
         throw Error(Error::Kind::unsupported,
                     concat("split pattern '", pattern_, "': ", message_of(error)));
     }
-    pcre2_jit_compile(code->code, PCRE2_JIT_COMPLETE);  // where it cannot, the interpreter runs
+    // Where it cannot compile, the interpreter runs.
+    code->is_machine_code = pcre2_jit_compile(code->code, PCRE2_JIT_COMPLETE) == 0;
     code->context = pcre2_match_context_create(nullptr);
     if (code->context == nullptr) throw std::bad_alloc();
     pcre2_set_match_limit(code->context, kMatchLimit);
@@ -175,25 +177,42 @@ RegexSplitter::RegexSplitter(const Split& split) : pattern_(split.pattern) {
 
 RegexSplitter::~RegexSplitter() = default;
 
-void RegexSplitter::split(std::string_view text, std::vector<std::string_view>& pieces) const {
-    using MatchData = std::unique_ptr<pcre2_match_data, void (*)(pcre2_match_data*)>;
-    const MatchData data(pcre2_match_data_create_from_pattern(code_->code, nullptr),
-                         pcre2_match_data_free);
-    if (data == nullptr) throw std::bad_alloc();
-    const size_t* const range = pcre2_get_ovector_pointer(data.get());
+RegexSplitter::Scratch::Scratch() : data_(pcre2_match_data_create(1, nullptr)) {
+    if (data_ == nullptr) throw std::bad_alloc();
+}
+
+RegexSplitter::Scratch::~Scratch() {
+    pcre2_match_data_free(static_cast<pcre2_match_data*>(data_));
+}
+
+/// What PCRE2 returns. An empty match would cut nothing: a longer one is asked for.
+int RegexSplitter::match(std::string_view text, size_t from, Scratch& scratch) const {
+    const PCRE2_SPTR subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+    pcre2_match_data* const data = static_cast<pcre2_match_data*>(scratch.data_);
+    if (code_->is_machine_code) {
+        const int found = pcre2_jit_match(code_->code, subject, text.size(), from, PCRE2_NOTEMPTY,
+                                          data, code_->context);
+        if (found != PCRE2_ERROR_JIT_STACKLIMIT) return found;
+    }
+    return pcre2_match(code_->code, subject, text.size(), from, PCRE2_NOTEMPTY | PCRE2_NO_JIT, data,
+                       code_->context);
+}
+
+void RegexSplitter::split(std::string_view text, Scratch& scratch,
+                          std::vector<std::string_view>& pieces) const {
+    const size_t* const range =
+        pcre2_get_ovector_pointer(static_cast<pcre2_match_data*>(scratch.data_));
     size_t done = 0;
     while (done < text.size()) {
-        // An empty match would cut nothing: the next longer one is asked for.
-        const auto match = [&](uint32_t options) {
-            return pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
-                               done, PCRE2_NOTEMPTY | options, data.get(), code_->context);
-        };
-        int found = match(0);
-        if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = match(PCRE2_NO_JIT);
+        const int found = match(text, done, scratch);
         if (found == PCRE2_ERROR_NOMATCH) break;
         if (found < 0) {
             throw Error(Error::Kind::unsupported, concat("split pattern '", pattern_, "' at byte ",
                                                          done, " of a text: ", message_of(found)));
+        }
+        if (range[0] < done || range[1] <= range[0]) {  // \K can move the start anywhere
+            throw Error(Error::Kind::unsupported,
+                        concat("split pattern '", pattern_, "' matches backwards"));
         }
         if (range[0] > done) pieces.push_back(text.substr(done, range[0] - done));
         pieces.push_back(text.substr(range[0], range[1] - range[0]));

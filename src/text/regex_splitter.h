@@ -24,10 +24,26 @@ class RegexSplitter {
     RegexSplitter(const RegexSplitter&) = delete;
     RegexSplitter& operator=(const RegexSplitter&) = delete;
 
+    /// Room for the matches of one thread.
+    class Scratch {
+      public:
+        Scratch();
+        ~Scratch();
+        Scratch(const Scratch&) = delete;
+        Scratch& operator=(const Scratch&) = delete;
+
+      private:
+        friend class RegexSplitter;
+        void* data_;  // pcre2_match_data
+    };
+
     /// Appends the matches in `text` and what lies between. Bytes that are not UTF-8 match nothing.
-    void split(std::string_view text, std::vector<std::string_view>& pieces) const;
+    void split(std::string_view text, Scratch& scratch,
+               std::vector<std::string_view>& pieces) const;
 
   private:
+    int match(std::string_view text, size_t from, Scratch& scratch) const;
+
     struct Code;
     std::unique_ptr<const Code> code_;
     std::string pattern_;  // as the file has it

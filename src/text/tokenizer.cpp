@@ -1,6 +1,6 @@
 #include "text/tokenizer.h"
 
-#include <numeric>
+#include <algorithm>
 #include <utility>
 
 #include "core/error.h"
@@ -26,10 +26,8 @@ void check_id(const TokenizerContent& content, int32_t id, const char* what,
     }
 }
 
-void check_content(const TokenizerContent& content, std::string_view where) {
-    if (content.tokens.size() != content.written.size()) {
-        throw Error(Error::Kind::internal, "tokens and how they are written differ in number");
-    }
+void check_merges(const TokenizerContent& content, std::string_view where) {
+    std::vector<std::pair<int32_t, int32_t>> pairs;
     for (size_t rank = 0; rank < content.merges.size(); ++rank) {
         const Merge& merge = content.merges[rank];
         for (const int32_t id : {merge.left, merge.right, merge.result}) {
@@ -39,7 +37,21 @@ void check_content(const TokenizerContent& content, std::string_view where) {
         if (content.tokens[merge.left] + content.tokens[merge.right] != result) {
             fail(where, concat("merge ", rank, " does not give the bytes of its token"));
         }
+        pairs.push_back({merge.left, merge.right});
     }
+    std::sort(pairs.begin(), pairs.end());
+    const auto repeated = std::adjacent_find(pairs.begin(), pairs.end());
+    if (repeated != pairs.end()) {
+        fail(where, concat("a merge repeats another, of the ids ", repeated->first, " and ",
+                           repeated->second));
+    }
+}
+
+void check_content(const TokenizerContent& content, std::string_view where) {
+    if (content.tokens.size() != content.written.size()) {
+        throw Error(Error::Kind::internal, "tokens and how they are written differ in number");
+    }
+    check_merges(content, where);
     for (const AddedToken& added : content.added_tokens) {
         check_id(content, added.id, "an added token", where);
         if (content.tokens[added.id] != added.content) {
@@ -66,7 +78,7 @@ std::vector<int32_t> plain_ids(const TokenizerContent& content) {
     return ids;
 }
 
-/// The token of each single byte; "<0x0A>" only where there is no other.
+/// The token of each single byte, -1 if none; "<0x0A>" only where there is no other.
 std::array<int32_t, 256> byte_ids(const TokenizerContent& content, std::span<const int32_t> ids,
                                   std::string_view where) {
     std::array<int32_t, 256> found;
@@ -80,10 +92,12 @@ std::array<int32_t, 256> byte_ids(const TokenizerContent& content, std::span<con
         }
     }
     for (int byte = 0; byte < 256; ++byte) {
-        if (found[byte] < 0) {
+        // Older models of the family leave out the bytes that UTF-8 never uses.
+        const bool in_utf8 = byte < 0xC0 || (byte > 0xC1 && byte < 0xF5);
+        if (found[byte] < 0 && in_utf8) {
             throw Error(Error::Kind::unsupported,
                         concat("no token stands for byte ", byte, ": ", where,
-                               " (a byte-level vocabulary holds all 256)"));
+                               " (only byte-level vocabularies can be used)"));
         }
     }
     return found;

@@ -290,19 +290,28 @@ void find_control_tokens(TokenizerContent& content) {
 
 }  // namespace
 
+TokenizerContent parse_tokenizer(std::string_view tokenizer_json,
+                                 const std::optional<std::string>& config_json,
+                                 std::string_view where) {
+    Reader reader{std::string(where)};
+    TokenizerContent content = reader.read(parse_json(tokenizer_json, where));
+    if (config_json) {
+        content.config_json = *config_json;
+        reader.read_config(parse_json(*config_json, concat("tokenizer_config.json beside ", where)),
+                           content);
+    } else {
+        find_control_tokens(content);
+    }
+    return content;
+}
+
 TokenizerContent read_tokenizer(const std::filesystem::path& path) {
     const std::filesystem::path file =
         std::filesystem::is_directory(path) ? path / "tokenizer.json" : path;
-    Reader reader(file.string());
-    TokenizerContent content = reader.read(parse_json(read_file(file), file.string()));
     const std::filesystem::path config = file.parent_path() / "tokenizer_config.json";
-    if (!std::filesystem::exists(config)) {
-        find_control_tokens(content);
-        return content;
-    }
-    content.config_json = read_file(config);
-    reader.read_config(parse_json(content.config_json, config.string()), content);
-    return content;
+    std::optional<std::string> config_json;
+    if (std::filesystem::exists(config)) config_json = read_file(config);
+    return parse_tokenizer(read_file(file), config_json, file.string());
 }
 
 }  // namespace hadal::text
