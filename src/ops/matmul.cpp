@@ -57,7 +57,8 @@ struct Choice {
 };
 
 cpu::MatmulLimits plain_limits(const cpu::MatmulProduct&) {
-    return {.m_step = 1, .n_step = 1, .m_most = 64, .n_most = 64, .bytes = 0};
+    return {
+        .m_step = 1, .n_step = 1, .m_most = 64, .n_most = 64, .least_cost = 1 << 20, .bytes = 0};
 }
 
 Choice choose(Isa isa, DType in, DType out) {
@@ -140,7 +141,6 @@ struct Plan {
 Plan make_plan(Context& context, const Choice& choice, Form form, bool add,
                std::span<const Product> products) {
     constexpr int64_t kFewRows = 32;
-    constexpr double kLeastTileCost = 1 << 20;  // a few microseconds, what a fork/join is worth
     const DType in = products[0].left.dtype(), out = products[0].result.dtype();
     Plan plan{.products = context.workspace.take<Planned>(int64_t(products.size()))};
     double total_cost = 0;
@@ -159,11 +159,10 @@ Plan make_plan(Context& context, const Choice& choice, Form form, bool add,
     // over all tokens, which only large tiles are worth.
     const int threads = context.threads.size();
     const int tiles_wanted = threads == 1 ? 1 : form == Form::tn ? threads : 3 * threads;
-    const double tile_cost = std::max(kLeastTileCost, total_cost / tiles_wanted);
     for (Planned& p : plan.products) {
         const cpu::MatmulLimits limits = choice.limits(p.product);
         p.first_tile = plan.tiles;
-        plan.tiles += cut(p, limits, tile_cost);
+        plan.tiles += cut(p, limits, std::max(limits.least_cost, total_cost / tiles_wanted));
         plan.scratch_bytes = std::max(plan.scratch_bytes, round_up(limits.bytes, 64));
     }
     return plan;

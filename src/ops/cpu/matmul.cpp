@@ -213,6 +213,7 @@ MatmulLimits matmul_limits(const MatmulProduct&) {
             .n_step = V::kLanes,
             .m_most = kMostRows,
             .n_most = kMostColumns<V>,
+            .least_cost = 1 << 20,
             .bytes = kBytes};
 }
 

@@ -56,7 +56,8 @@ struct MatmulLimits {
     int64_t n_step;
     int64_t m_most;  // no tile is larger
     int64_t n_most;
-    int64_t bytes;  // scratch of one thread
+    double least_cost;  // of a tile, in multiply-adds: less is not worth another thread
+    int64_t bytes;      // scratch of one thread
 };
 
 /// Plain loops, each element summed from k = 0 upwards: for f64, where only gradients are checked.

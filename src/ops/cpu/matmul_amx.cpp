@@ -498,6 +498,7 @@ MatmulLimits matmul_amx_limits(const MatmulProduct& product) {
                            .n_step = kBlock,
                            .m_most = kMostSide,
                            .n_most = kMostSide,
+                           .least_cost = 3 << 20,
                            .bytes = kPackedBytes + kRowsBytes + kTailBytes + 4 * kSums};
     const int64_t whole_k = kPackedBytes / 2 / (product.k > 0 ? product.k : 1) / kBlock * kBlock;
     if (product.k <= kMultiplied && product.a.k_contiguous) {
