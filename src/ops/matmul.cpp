@@ -115,11 +115,11 @@ double cost(const cpu::MatmulProduct& p) {
 int64_t cut(Planned& planned, const cpu::MatmulLimits& limits, double tile_cost) {
     const cpu::MatmulProduct& p = planned.product;
     if (p.m == 0 || p.n == 0) return 0;
-    const double area = double(p.m) * double(p.n) * std::min(1.0, tile_cost / cost(p));
+    const double area = double(p.m) * double(p.n) / std::max(1.0, std::floor(cost(p) / tile_cost));
     const double side = std::max(std::sqrt(area), area / double(p.m));
     planned.n_size = part_size(p.n, int64_t(side), limits.n_step, limits.n_most);
-    planned.m_size =
-        part_size(p.m, int64_t(area / double(planned.n_size)), limits.m_step, limits.m_most);
+    const double height = area / double(std::min(planned.n_size, p.n));
+    planned.m_size = part_size(p.m, int64_t(height), limits.m_step, limits.m_most);
     planned.m_tiles = (p.m + planned.m_size - 1) / planned.m_size;
     return planned.m_tiles * ((p.n + planned.n_size - 1) / planned.n_size);
 }
