@@ -78,7 +78,7 @@ extern const Command kChat = {
     .name = "chat",
     .group = Group::use,
     .summary = "A conversation in the terminal",
-    .example = "hadal chat runs/demo/model --temperature 0.7",
+    .example = "hadal chat runs/demo/train/model --temperature 0.7",
     .options = options(),
     .run = run_chat,
 };

@@ -22,14 +22,17 @@ std::vector<int32_t> prompt_argument(const Arguments& arguments, const text::Tok
     }
     if (arguments.has("--prompt"))
         return prompt_ids(tokenizer, arguments.text("--prompt"), arguments.flag("--special"));
-    const nlohmann::json ids =
-        parse_json(read_file(arguments.path("--tokens")), arguments.text("--tokens"));
+    const std::string& source = arguments.text("--tokens");
+    const nlohmann::json ids = parse_json(read_file(source == "-" ? "/dev/stdin" : source), source);
+    if (!ids.is_array()) {
+        throw Error(Error::Kind::bad_input, concat(source, ": must be a JSON array of token ids"));
+    }
     std::vector<int32_t> prompt;
     for (const nlohmann::json& id : ids) {
         if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX) {
-            throw Error(Error::Kind::bad_input,
-                        concat(arguments.text("--tokens"), ": ", id.dump(),
-                               " is no token id (a JSON array of ids is wanted)"));
+            throw Error(
+                Error::Kind::bad_input,
+                concat(source, ": ", id.dump(), " is no token id (a JSON array of ids is wanted)"));
         }
         prompt.push_back(id.get<int32_t>());
     }
@@ -96,9 +99,10 @@ void run_generate(const Arguments& arguments, Report& report) {
     const std::vector<int32_t> prompt = prompt_argument(arguments, text_model.tokenizer);
     infer::GenerateOptions options = generate_options(arguments, text_model);
     Output output(text_model.tokenizer, arguments.texts("--stop"), report);
-    if (arguments.has("--prompt")) report.say_part(arguments.text("--prompt"));
     options.on_token = [&](int32_t id) { return output.push(id); };
     infer::Generator generator(machine.context(), text_model.model);
+    generator.check(prompt, options);
+    if (arguments.has("--prompt")) report.say_part(arguments.text("--prompt"));
     const infer::GenerateResult result = generator.generate(prompt, options);
     const std::string text = output.finish();
     report.say("");
@@ -120,7 +124,9 @@ std::vector<Option> options() {
     std::vector<Option> options = {
         {.name = "MODEL", .help = "a model directory", .required = true},
         {.name = "--prompt", .value = "TEXT", .help = "the text to continue", .letter = 'p'},
-        {.name = "--tokens", .value = "FILE", .help = "a JSON array of token ids instead"},
+        {.name = "--tokens",
+         .value = "FILE",
+         .help = "a JSON array of token ids instead; - for standard input"},
         {.name = "--special",
          .help = "read special tokens in the prompt, e.g. for fill-in-the-middle"},
         {.name = "--stop",
@@ -139,7 +145,7 @@ extern const Command kGenerate = {
     .name = "generate",
     .group = Group::use,
     .summary = "Continue a text",
-    .example = "hadal generate runs/demo/model -p \"Once upon a time\" -n 100",
+    .example = "hadal generate runs/demo/train/model -p \"Once upon a time\" -n 100",
     .options = options(),
     .run = run_generate,
 };

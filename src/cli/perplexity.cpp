@@ -62,7 +62,7 @@ extern const Command kPerplexity = {
     .name = "perplexity",
     .group = Group::evaluation,
     .summary = "How well a model predicts a text",
-    .example = "hadal perplexity runs/demo/model --text README.md",
+    .example = "hadal perplexity runs/demo/train/model --text README.md",
     .options =
         {
             {.name = "MODEL", .help = "a model directory", .required = true},

@@ -37,6 +37,7 @@ Generator::Generator(Context& context, const model::Model& model)
 
 void Generator::check(std::span<const int32_t> prompt, const GenerateOptions& options) const {
     const auto& config = model_.config;
+    const Sampler checks_its_options(options.sampling);
     if (prompt.empty()) {
         throw Error(Error::Kind::bad_input,
                     "the prompt holds no token (give some text, or a model with a BOS token)");

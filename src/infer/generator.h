@@ -46,9 +46,10 @@ class Generator {
     /// prompt that leaves no room below max_position_embeddings; Error(usage) for speculation
     /// without an MTP module.
     GenerateResult generate(std::span<const int32_t> prompt, const GenerateOptions& options);
+    /// Those errors before anything is computed, for a caller that shows the prompt first.
+    void check(std::span<const int32_t> prompt, const GenerateOptions& options) const;
 
   private:
-    void check(std::span<const int32_t> prompt, const GenerateOptions& options) const;
     void reserve(int64_t positions);
     int64_t reusable_prefix(std::span<const int32_t> prompt) const;
     Tensor prefill(std::span<const int32_t> prompt, bool with_mtp);
