@@ -29,12 +29,18 @@ void add_counts(const model::ModelConfig& config, Report& report) {
     report.add("kv_bytes_per_token", model::kv_bytes_per_token(config));
 }
 
-/// Names and shapes of the directory against the configuration; no weight is read.
+bool holds_numbers(DType dtype) {
+    return dtype == DType::f64 || dtype == DType::f32 || dtype == DType::bf16 ||
+           dtype == DType::f16 || dtype == DType::f8_e4m3;
+}
+
+/// Names, shapes and types of the directory against the configuration; no weight is read.
 void check_tensors(const model::ModelConfig& config, const checkpoint::HuggingFace& files) {
     model::Weights none;
     for (const model::Parameter& parameter : model::parameters(config, none)) {
-        if (parameter.in_mtp) continue;  // Transformers drops these when it saves
         const checkpoint::TensorInfo* info = files.find(parameter.name);
+        if (info == nullptr && parameter.in_mtp)
+            continue;  // Transformers drops these when it saves
         if (info == nullptr) {
             throw Error(
                 Error::Kind::corrupt_file,
@@ -46,6 +52,12 @@ void check_tensors(const model::ModelConfig& config, const checkpoint::HuggingFa
                         concat("tensor '", parameter.name, "' is ", info->shape.text(),
                                ", config.json asks for ", parameter.shape.text(), ": ",
                                files.path_of(*info).string()));
+        }
+        if (!holds_numbers(info->dtype)) {
+            throw Error(
+                Error::Kind::corrupt_file,
+                concat("tensor '", parameter.name, "' is of type ", name(info->dtype),
+                       ", weights are f32, bf16, f16 or f8_e4m3: ", files.path_of(*info).string()));
         }
     }
 }
@@ -72,6 +84,7 @@ void run_inspect(const Arguments& arguments, Report& report) {
     }
     const auto files = checkpoint::HuggingFace::open(arguments.path("MODEL"));
     check_tensors(config, files);
+    warn_of_unknown(model::unknown_tensors(config, files), files.directory());
     report.add("tensors", files.tensors().size());
     report.add("files", files.num_files());
     report.add("bytes", files.tensor_bytes());

@@ -29,6 +29,15 @@ model::ModelConfig config_argument(const Arguments& arguments, std::string_view 
     return model::parse_config(read_file(path), path.string());
 }
 
+void warn_of_unknown(const std::vector<std::string>& names,
+                     const std::filesystem::path& directory) {
+    if (names.empty()) return;
+    std::fprintf(stderr,
+                 "warning: %zu tensors that config.json does not know are ignored, the first is "
+                 "'%s': %s\n",
+                 names.size(), names.front().c_str(), directory.c_str());
+}
+
 model::Model model_argument(const Arguments& arguments, int64_t positions) {
     const std::filesystem::path directory = arguments.path("MODEL");
     require_path(directory);
@@ -37,12 +46,7 @@ model::Model model_argument(const Arguments& arguments, int64_t positions) {
     std::vector<std::string> unknown;
     model::Model model = model::load_model(directory, arguments.globals().dtype.value_or(stored),
                                            positions, &unknown);
-    if (!unknown.empty()) {
-        std::fprintf(stderr,
-                     "warning: %zu tensors that config.json does not know are ignored, the first "
-                     "is '%s': %s\n",
-                     unknown.size(), unknown.front().c_str(), directory.c_str());
-    }
+    warn_of_unknown(unknown, directory);
     return model;
 }
 

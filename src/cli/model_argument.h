@@ -16,4 +16,7 @@ model::ModelConfig config_argument(const Arguments& arguments, std::string_view 
 /// configuration does not know.
 model::Model model_argument(const Arguments& arguments, int64_t positions = 0);
 
+/// That warning, for a verb that opens the files itself.
+void warn_of_unknown(const std::vector<std::string>& names, const std::filesystem::path& directory);
+
 }  // namespace hadal::cli

@@ -34,6 +34,10 @@ Sequences read_sequences(const Arguments& arguments, int64_t vocab) {
     }
     Sequences sequences;
     for (const nlohmann::json& ids : list) {
+        if (!ids.is_array()) {
+            throw Error(Error::Kind::bad_input, concat(source, ": sequence ", sequences.size(),
+                                                       " is no array of token ids"));
+        }
         std::vector<int32_t>& sequence = sequences.emplace_back();
         for (const nlohmann::json& id : ids) {
             if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() >= vocab) {

@@ -264,9 +264,7 @@ Weights zero_gradients(const ModelConfig& config, DType dtype) {
 Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files, DType dtype,
                      std::vector<std::string>* unknown) {
     Weights weights;
-    std::set<std::string, std::less<>> known;
     for (const Parameter& parameter : parameters(config, weights)) {
-        known.insert(parameter.name);
         if (!files.contains(parameter.name)) {
             throw Error(
                 Error::Kind::corrupt_file,
@@ -284,16 +282,25 @@ Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& f
         *parameter.tensor = std::move(tensor);
     }
     share_head(config, weights);
-    if (unknown == nullptr) return weights;
+    if (unknown != nullptr) *unknown = unknown_tensors(config, files);
+    return weights;
+}
+
+std::vector<std::string> unknown_tensors(const ModelConfig& config,
+                                         const checkpoint::HuggingFace& files) {
+    Weights none;
+    std::set<std::string, std::less<>> known;
+    for (const Parameter& parameter : parameters(config, none)) known.insert(parameter.name);
+    std::vector<std::string> unknown;
     for (const auto& info : files.tensors()) {
         const std::string_view name = info.name;
         const bool expected = known.contains(name) || name.ends_with("_scale_inv") ||
                               name.ends_with("rotary_emb.inv_freq") ||   // old checkpoints carry it
                               name.ends_with(".embed_tokens.weight") ||  // MTP's copies
                               name.ends_with(".shared_head.head.weight");
-        if (!expected) unknown->push_back(std::string(name));
+        if (!expected) unknown.emplace_back(name);
     }
-    return weights;
+    return unknown;
 }
 
 void checkpoint_tensors(const ModelConfig& config, Weights& weights,

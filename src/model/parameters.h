@@ -110,6 +110,10 @@ Weights zero_gradients(const ModelConfig& config, DType dtype = DType::f32);
 /// tensors are listed in `unknown`.
 Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files, DType dtype,
                      std::vector<std::string>* unknown = nullptr);
+/// Names of the checkpoint that the configuration has no use for, those that released files are
+/// known to carry besides left out.
+std::vector<std::string> unknown_tensors(const ModelConfig& config,
+                                         const checkpoint::HuggingFace& files);
 
 /// Calls write(name, tensor) for every tensor of a checkpoint in order, MTP's copies of embedding
 /// and head included.
