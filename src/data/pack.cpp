@@ -215,14 +215,14 @@ PackedCorpus pack(const std::vector<fs::path>& documents, const Encoder& encoder
     for (const fs::path& path : documents) {
         count += pack_file(path, count, encoder, options, threads, sets);
     }
-    if (count == 0) {
-        throw Error(Error::Kind::bad_input,
-                    concat("empty corpus: no document in ", documents.size(), " file(s) for ",
-                           out.string()));
-    }
     PackedCorpus corpus;
     corpus.folder = out;
     corpus.sources = sets.finish();
+    if (corpus.total(Split::train).text_bytes + corpus.total(Split::validation).text_bytes == 0) {
+        throw Error(Error::Kind::bad_input,
+                    concat("empty corpus: no document with text in ", documents.size(),
+                           " file(s) for ", out.string()));
+    }
     corpus.vocab_size = encoder.vocab_size;
     corpus.tokenizer_hash = encoder.hash;
     corpus.middle_rate = options.middle_rate;

@@ -144,6 +144,9 @@ void read_rope(const Fields& fields, std::string_view where, ModelConfig& config
         YarnScaling yarn;
         yarn.mscale = 1;
         yarn.mscale_all_dim = 0;
+        if (rope.find("factor") == nullptr) {
+            reject(where, key, "is of type yarn and lacks 'factor', how much longer texts become");
+        }
         rope.read("factor", yarn.factor);
         rope.read("original_max_position_embeddings", yarn.original_max_position_embeddings);
         rope.read("beta_fast", yarn.beta_fast);

@@ -84,6 +84,12 @@ class Run {
             auto latest = checkpoint::open_latest_snapshot(out_ / "snapshots");
             for (const std::string& reason : latest.skipped) options_.warn(reason);
             if (latest.snapshot) trainer_.restore(*latest.snapshot);
+            if (!latest.snapshot && !latest.skipped.empty()) {
+                throw Error(
+                    Error::Kind::corrupt_file,
+                    concat("none of the snapshots can be read: ", (out_ / "snapshots").string(),
+                           " (--force without --resume starts anew)"));
+            }
         }
         saved_step_ = trainer_.progress().step;
         write_file_atomically(out_ / "recipe.toml", recipe_text(recipe_));
