@@ -139,7 +139,8 @@ int run_all(const std::vector<std::string_view>& arguments) {
         if (!given(name(isa))) continue;
         Context context{threads, workspace, isa};
         for (const PrefillCase& c : kPrefill) {
-            if (!given("latent") && (!given("demo") || c.name == std::string_view("demo"))) measure_prefill(context, c, dtype);
+            if (!given("latent") && (!given("demo") || c.name == std::string_view("demo")))
+                measure_prefill(context, c, dtype);
         }
         for (const LatentCase& c : kLatent) {
             if (!given("prefill")) measure_latent(context, c, dtype);

@@ -71,6 +71,7 @@ struct Case {
 struct Peaks {
     double f32;
     double bf16;
+    double read;  // bytes a second from memory
 };
 
 class Bench {
@@ -78,14 +79,18 @@ class Bench {
     Bench(Isa isa, ThreadPool& threads) : context_{threads, workspace_, isa}, isa_(isa) {
         peaks_.f32 = peak([&](double& operations) { spin_f32(isa_, operations); });
         peaks_.bf16 = peak([&](double& operations) { spin_bf16(isa_, operations); });
+        const Tensor memory = Tensor::zeros({int64_t(512) << 20}, DType::u8);
+        peaks_.read = read_bandwidth({memory.data(), size_t(memory.bytes())});
         std::printf(
-            "{\"isa\":\"%s\",\"threads\":%d,\"peak_f32_gflops\":%.0f,\"peak_bf16_gflops\":%.0f}\n",
-            std::string(name(isa)).c_str(), threads.size(), peaks_.f32, peaks_.bf16);
+            "{\"isa\":\"%s\",\"threads\":%d,\"peak_f32_gflops\":%.0f,\"peak_bf16_gflops\":%.0f,"
+            "\"read_gb_per_s\":%.1f}\n",
+            std::string(name(isa)).c_str(), threads.size(), peaks_.f32, peaks_.bf16,
+            peaks_.read * 1e-9);
     }
 
     void measure(const Case& shape, Form form, DType dtype) {
         std::vector<ops::Product> products;
-        double operations = 0;
+        double operations = 0, bytes = 0;
         for (int64_t i = 0; i < shape.products; ++i) {
             // Ragged: 1/2 … 3/2 of the mean.
             const int64_t tokens = shape.products == 1
@@ -95,6 +100,14 @@ class Bench {
             operations += 2 * double(tokens) * double(shape.out) * double(shape.in);
             Tensor x = noise(tokens, shape.in, dtype), w = noise(shape.out, shape.in, dtype),
                    y = noise(tokens, shape.out, dtype);
+            // Operands once, the result read and written.
+            const double out_bytes = form == Form::tn
+                                         ? 8 * double(w.count())
+                                         : 2 * double(form == Form::nt ? y.bytes() : x.bytes());
+            const double in_bytes = double(form == Form::tn   ? x.bytes() + y.bytes()
+                                           : form == Form::nt ? x.bytes() + w.bytes()
+                                                              : y.bytes() + w.bytes());
+            bytes += in_bytes + out_bytes;
             if (form == Form::nt) products.push_back({x, w, y});
             if (form == Form::nn) products.push_back({y, w, x});
             if (form == Form::tn)
@@ -103,14 +116,17 @@ class Bench {
         const double seconds = median_seconds([&] { run(form, products); }, 0.08);
         const double peak = dtype == DType::bf16 ? peaks_.bf16 : peaks_.f32;
         const double gflops = operations / seconds * 1e-9;
+        // Where operands come from memory, not from a cache, this is all that the machine can do.
+        const double bound = std::max(operations / (peak * 1e9), bytes / peaks_.read);
         std::printf(
             "{\"isa\":\"%s\",\"form\":\"%s\",\"dtype\":\"%s\",\"case\":\"%s\",\"products\":%lld,"
-            "\"tokens\":%lld,\"out\":%lld,\"in\":%lld,\"us\":%.1f,\"gflops\":%.0f,\"share\":%.2f}"
-            "\n",
+            "\"tokens\":%lld,\"out\":%lld,\"in\":%lld,\"us\":%.1f,\"gflops\":%.0f,\"share_of_"
+            "peak\":%.2f,"
+            "\"share_of_roof\":%.2f}\n",
             std::string(name(isa_)).c_str(), kFormNames[int(form)],
             std::string(name(dtype)).c_str(), shape.name, (long long)shape.products,
             (long long)shape.tokens, (long long)shape.out, (long long)shape.in, seconds * 1e6,
-            gflops, gflops / peak);
+            gflops, gflops / peak, bound / seconds);
         std::fflush(stdout);
     }
 
