@@ -45,21 +45,45 @@ uint32_t wait_for_change(const std::atomic<uint32_t>& value, uint32_t old) {
 // the thread, hence thread_local.
 thread_local bool inside_job = false;
 
+// The gate of a job: whether it is open, and how many workers are inside. The submitter waits only for workers that came
+// in: one that the system has descheduled (another process wants its core) delays nobody.
+constexpr uint32_t kOpen = 1u << 31;
+
 }  // namespace
 
 struct ThreadPool::State {
-    // The job: written by the submitter before `generation` moves, read by workers after it moved.
+    // The job: written by the submitter while the gate is closed and nobody is inside.
     const void* body = nullptr;
     Call call = nullptr;
     int64_t count = 0;
     int64_t grain = 1;
     alignas(64) std::atomic<int64_t> next{0};
-    alignas(64) std::atomic<uint32_t> generation{0};
-    alignas(64) std::atomic<uint32_t> running{0};
+    alignas(64) std::atomic<uint32_t> generation{0};  // moves with every job: the wake-up call
+    alignas(64) std::atomic<uint32_t> gate{0};
     std::atomic<bool> stopping{false};
     std::mutex submit;  // one job at a time
     std::mutex error_mutex;
     std::exception_ptr error;
+
+    /// Enters the open job, if there is one.
+    bool enter() {
+        uint32_t now = gate.load(std::memory_order_relaxed);
+        while ((now & kOpen) != 0) {
+            if (gate.compare_exchange_weak(now, now + 1, std::memory_order_acquire,
+                                           std::memory_order_relaxed)) {
+                return true;
+            }
+        }
+        return false;
+    }
+    void leave() {
+        if (gate.fetch_sub(1, std::memory_order_release) == 1) gate.notify_one();
+    }
+    /// Lets nobody in any more and waits for those inside.
+    void close() {
+        uint32_t now = gate.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
+        while (now != 0) now = wait_for_change(gate, now);
+    }
 
     void take_ranges(int thread) {
         inside_job = true;
@@ -98,8 +122,9 @@ void ThreadPool::work(State& state, int thread) {
     for (;;) {
         seen = wait_for_change(state.generation, seen);
         if (state.stopping.load()) return;
+        if (!state.enter()) continue;  // came too late: the others have done it
         state.take_ranges(thread);
-        if (state.running.fetch_sub(1, std::memory_order_acq_rel) == 1) state.running.notify_one();
+        state.leave();
     }
 }
 
@@ -118,13 +143,11 @@ void ThreadPool::run(int64_t count, int64_t grain, const void* body, Call call) 
     state.count = count;
     state.grain = grain;
     state.next.store(0, std::memory_order_relaxed);
-    state.running.store(uint32_t(workers_.size()), std::memory_order_relaxed);
+    state.gate.store(kOpen, std::memory_order_release);
     state.generation.fetch_add(1, std::memory_order_release);
     state.generation.notify_all();
     state.take_ranges(0);
-    for (uint32_t left = state.running.load(std::memory_order_acquire); left != 0;) {
-        left = wait_for_change(state.running, left);
-    }
+    state.close();
     if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
 }
 
