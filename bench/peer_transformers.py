@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Training speed of hadal and of Transformers on PyTorch, in turns on the same machine.
+
+    peer_transformers.py --hadal build/release/hadal [--configs demo wide] [--modes …] [--rounds 3] [--steps 4] [--threads 4]
+
+Both train the model of recipes/bench_<config>.toml (Transformers reads the very same [model] table) on batches of random tokens of the
+recipe's size with AdamW, clipped gradients, no MTP. Each round runs every mode of the peer once and hadal once, each in a process of its own, so that a
+change of the machine's mood meets both. Rates are medians: of the steps of a process, then of the rounds. The first step of
+each process (compilation, first touch of memory) does not count.
+
+Modes of the peer: fp32, bf16 (weights and moments in bfloat16: it keeps no float32 master copy, hadal does), autocast (float32 weights,
+bfloat16 products); `-compile` adds torch.compile. Experts always run as grouped products, the peer's fastest way.
+"""
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+import tomllib
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MODES = ["fp32", "bf16", "autocast", "fp32-compile", "bf16-compile", "autocast-compile"]
+
+
+def read_recipe(config):
+    return tomllib.loads((ROOT / f"recipes/bench_{config}.toml").read_text())
+
+
+def run_peer(options):
+    """In a process of its own: one mode, one line of JSON."""
+    import os
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    import torch
+    import transformers
+
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(1)
+    transformers.utils.logging.set_verbosity_error()
+    recipe = read_recipe(options.configs[0])
+    settings = {key: value for key, value in recipe["model"].items() if key not in ("model_type", "num_nextn_predict_layers")}
+    config = transformers.DeepseekV3Config(num_key_value_heads=settings["num_attention_heads"], norm_topk_prob=True,
+                                           routed_scaling_factor=2.5, **settings)
+    config._attn_implementation = "sdpa"
+    config._experts_implementation = "grouped_mm"
+    precision, _, compiled = options.peer.partition("-")
+    model = transformers.DeepseekV3ForCausalLM(config).train()
+    if precision == "bf16":
+        model.to(torch.bfloat16)
+    forward = torch.compile(model) if compiled else model
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
+    shape = (recipe["batch"]["sequences"], recipe["data"]["seq_len"])
+    seconds = []
+    for _ in range(options.steps + 1):
+        ids = torch.randint(settings["vocab_size"], shape)
+        begin = time.perf_counter()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "autocast"):
+            loss = forward(input_ids=ids, labels=ids, use_cache=False).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        float(loss.detach())
+        seconds.append(time.perf_counter() - begin)
+    print(json.dumps({"tokens_per_second": shape[0] * shape[1] / statistics.median(seconds[1:]), "first_step_seconds": seconds[0],
+                      "parameters": sum(weight.numel() for weight in model.parameters()), "torch": torch.__version__,
+                      "transformers": transformers.__version__}))
+
+
+def last_json(words):
+    run = subprocess.run([str(word) for word in words], capture_output=True, text=True, cwd=ROOT)
+    if run.returncode != 0:
+        sys.exit(f"error: {' '.join(map(str, words))}\n{run.stderr[-2000:]}")
+    return json.loads(run.stdout.strip().splitlines()[-1])
+
+
+def measure(options, config):
+    rates, details = {}, {}
+    for round_number in range(options.rounds):
+        for mode in [*options.modes, "hadal"]:
+            if mode == "hadal":
+                words = [options.hadal, "bench", "train", f"recipes/bench_{config}.toml", "--steps", options.steps, "--threads",
+                         options.threads, "--json"]
+            else:
+                words = [sys.executable, __file__, "--peer", mode, "--configs", config, "--steps", options.steps, "--threads",
+                         options.threads]
+            result = last_json(words)
+            details[mode] = result
+            rates.setdefault(mode, []).append(result["tokens_per_second"])
+            print(f"round {round_number + 1} {config} {mode}: {rates[mode][-1]:.0f} tokens/s", file=sys.stderr)
+    return rates, details
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hadal", type=lambda path: pathlib.Path(path).resolve())
+    parser.add_argument("--configs", nargs="+", default=["demo", "wide"])
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=["fp32", "bf16-compile", "autocast-compile"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=4, help="measured in each process, after one that warms up")
+    parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--peer", choices=MODES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.peer:
+        return run_peer(options)
+    if not options.hadal:
+        parser.error("--hadal is missing")
+    for config in options.configs:
+        rates, details = measure(options, config)
+        medians = {mode: statistics.median(values) for mode, values in rates.items()}
+        best = max(options.modes, key=medians.get)
+        ours = details["hadal"]
+        print(f"\n{config}: {details[best]['parameters'] / 1e6:.1f} M parameters, {ours['mflop_per_token']:.1f} MFLOP a token, "
+              f"{options.threads} threads, torch {details[best]['torch']}, transformers {details[best]['transformers']}, "
+              f"hadal on {ours['isa']}")
+        print(f"{'':18}{'tokens/s':>10}{'lowest':>10}{'highest':>10}{'hadal ÷ it':>12}")
+        for mode, values in rates.items():
+            ratio = medians["hadal"] / medians[mode]
+            print(f"{mode:18}{medians[mode]:10.0f}{min(values):10.0f}{max(values):10.0f}{ratio:12.2f}")
+        print(f"against its best mode ({best}): {medians['hadal'] / medians[best]:.2f} times; "
+              f"share of hadal's own matrix-product peak: {ours['share_of_peak']:.0%}")
+
+
+if __name__ == "__main__":
+    main()
