@@ -1,105 +1,159 @@
 #include "text/tokenizer_json.h"
 
-#include <limits>
-#include <nlohmann/json.hpp>
+#include <simdjson.h>
+
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
 #include "core/error.h"
 #include "core/file_map.h"
-#include "core/json.h"
 #include "text/byte_letters.h"
 #include "text/control_tokens.h"
+#include "text/unicode.h"
 
 namespace hadal::text {
 namespace {
 
-using nlohmann::json;
+using simdjson::dom::array;
+using simdjson::dom::element;
+using simdjson::dom::object;
 using Written = TokenizerContent::Written;
 
 // No vocabulary comes near; a larger id in a damaged file must not cost gigabytes.
 constexpr int64_t kMaxId = 1 << 24;
+// Following a file's structure recurses: a file must not choose how deep.
+constexpr size_t kMaxDepth = 64;
+
+/// Names in a file may be long and hold anything; a message may not.
+std::string one_line(std::string text) {
+    constexpr size_t kMaxBytes = 240;
+    if (text.size() > kMaxBytes) text.replace(kMaxBytes, text.npos, "…");
+    for (char& byte : text) {
+        if (static_cast<unsigned char>(byte) < 0x20 || byte == 0x7F) byte = '?';
+    }
+    return displayable(text);
+}
 
 /// Reads one tokenizer.json; holds what several parts of it need.
 class Reader {
   public:
-    explicit Reader(std::string where) : where_(std::move(where)) {}
+    explicit Reader(std::string_view where) : where_(where) {}
 
-    TokenizerContent read(const json& file);
-    void read_config(const json& config, TokenizerContent& content) const;
+    TokenizerContent read(std::string_view file);
+    void read_config(std::string_view config, TokenizerContent& content);
 
   private:
+    /// A value that may be missing, which counts as null.
+    using Value = std::optional<element>;
+
     [[noreturn]] void corrupt(const std::string& what) const {
-        throw Error(Error::Kind::corrupt_file, concat(what, ": ", where_));
+        throw Error(Error::Kind::corrupt_file, concat(one_line(what), ": ", where_));
     }
     [[noreturn]] void unsupported(const std::string& what) const {
-        throw Error(Error::Kind::unsupported,
-                    concat(what, ": ", where_, " (byte-level BPE of the V3 family only)"));
+        throw Error(Error::Kind::unsupported, concat(one_line(what), ": ", where_,
+                                                     " (byte-level BPE of the V3 family only)"));
     }
-    /// The value of `key`; null if it is missing.
-    const json& optional(const json& object, const char* key) const;
-    const json& required(const json& object, const char* key) const;
-    std::string text(const json& object, const char* key) const;
-    bool flag(const json& object, const char* key, bool otherwise) const;
-    int32_t id(const json& value, const std::string& name) const;
+    element parse(simdjson::dom::parser& parser, std::string_view json) const;
+    Value optional(element value, const char* key) const;
+    element required(element value, const char* key) const;
+    array list(element value, const char* key) const;
+    std::string text(element value, const char* key) const;
+    bool flag(element value, const char* key, bool otherwise) const;
+    int32_t id(element value, std::string_view name) const;
 
-    void read_model(const json& model, TokenizerContent& content);
-    void read_vocab(const json& vocab, TokenizerContent& content);
-    void read_merge(const json& merge, TokenizerContent& content) const;
-    void read_added(const json& added, TokenizerContent& content);
-    void read_normalizer(const json& normalizer) const;
-    void read_pretokenizer(const json& part, TokenizerContent& content);
-    void read_split(const json& split, TokenizerContent& content) const;
-    int32_t known(const std::string& token) const;
-    std::optional<int32_t> control_token(const json& config, const char* key) const;
+    void read_model(element model, TokenizerContent& content);
+    void read_vocab(element vocab, TokenizerContent& content);
+    void read_merge(element merge, TokenizerContent& content);
+    void read_added(element added, TokenizerContent& content);
+    void read_normalizer(const Value& normalizer) const;
+    void read_pretokenizer(element part, TokenizerContent& content);
+    void read_split(element split, TokenizerContent& content) const;
+    int32_t known(std::string_view token) const;
+    std::optional<int32_t> control_token(element config, const char* key) const;
 
     std::string where_;
-    std::unordered_map<std::string, int32_t> ids_;  // by the token as the file writes it
+    simdjson::dom::parser parser_;  // keeps the file's strings
+    // By the token as the file writes it; the keys are in parser_.
+    std::unordered_map<std::string_view, int32_t> ids_;
+    std::string joined_;  // of the merge being read
     bool byte_level_ = false;
 };
 
-const json& Reader::optional(const json& object, const char* key) const {
-    static const json null;
-    if (!object.is_object()) corrupt(concat("expected an object that may hold '", key, "'"));
-    const auto found = object.find(key);
-    return found == object.end() ? null : *found;
+/// As text for a message, short.
+std::string shown(const std::optional<element>& value) {
+    return value ? simdjson::minify(*value).substr(0, 60) : "null";
 }
 
-const json& Reader::required(const json& object, const char* key) const {
-    const json& value = optional(object, key);
-    if (value.is_null()) corrupt(concat("'", key, "' is missing"));
-    return value;
+bool equals(const std::optional<element>& value, std::string_view text) {
+    return value && value->is_string() && std::string_view(*value) == text;
 }
 
-std::string Reader::text(const json& object, const char* key) const {
-    const json& value = required(object, key);
-    if (!value.is_string()) corrupt(concat("'", key, "' is not a string"));
-    return value.get<std::string>();
+element Reader::parse(simdjson::dom::parser& parser, std::string_view json) const {
+    simdjson::error_code error = parser.allocate(json.size(), kMaxDepth);
+    element parsed;
+    if (!error) error = parser.parse(json.data(), json.size()).get(parsed);
+    if (error) corrupt(concat("not valid JSON (", simdjson::error_message(error), ")"));
+    return parsed;
 }
 
-bool Reader::flag(const json& object, const char* key, bool otherwise) const {
-    const json& value = optional(object, key);
-    if (value.is_null()) return otherwise;
-    if (!value.is_boolean()) corrupt(concat("'", key, "' is neither true nor false"));
-    return value.get<bool>();
+/// Nothing if it is missing or null.
+Reader::Value Reader::optional(element value, const char* key) const {
+    object members;
+    if (value.get(members)) corrupt(concat("expected an object that may hold '", key, "'"));
+    Value found;
+    for (const simdjson::dom::key_value_pair member : members) {
+        if (member.key != key) continue;
+        if (found) corrupt(concat("'", key, "' is there twice"));
+        found = member.value;
+    }
+    if (found && found->is_null()) found.reset();
+    return found;
 }
 
-int32_t Reader::id(const json& value, const std::string& name) const {
-    if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() >= kMaxId) {
+element Reader::required(element value, const char* key) const {
+    const Value found = optional(value, key);
+    if (!found) corrupt(concat("'", key, "' is missing"));
+    return *found;
+}
+
+array Reader::list(element value, const char* key) const {
+    array items;
+    if (required(value, key).get(items)) corrupt(concat("'", key, "' is not a list"));
+    return items;
+}
+
+std::string Reader::text(element value, const char* key) const {
+    std::string_view found;
+    if (required(value, key).get(found)) corrupt(concat("'", key, "' is not a string"));
+    return std::string(found);
+}
+
+bool Reader::flag(element value, const char* key, bool otherwise) const {
+    const Value found = optional(value, key);
+    if (!found) return otherwise;
+    bool is_set = false;
+    if (found->get(is_set)) corrupt(concat("'", key, "' is neither true nor false"));
+    return is_set;
+}
+
+int32_t Reader::id(element value, std::string_view name) const {
+    int64_t number = -1;
+    if (value.get(number) || number < 0 || number >= kMaxId) {
         corrupt(concat("id of token '", name, "' is not a number in [0, ", kMaxId, ")"));
     }
-    return value.get<int32_t>();
+    return int32_t(number);
 }
 
-int32_t Reader::known(const std::string& token) const {
+int32_t Reader::known(std::string_view token) const {
     const auto found = ids_.find(token);
     if (found == ids_.end()) corrupt(concat("a merge names '", token, "', which is no token"));
     return found->second;
 }
 
 /// "<0x0A>" → 10.
-std::optional<uint8_t> fallback_byte(const std::string& token) {
-    if (token.size() != 6 || token.compare(0, 3, "<0x") != 0 || token[5] != '>') return {};
+std::optional<uint8_t> fallback_byte(std::string_view token) {
+    if (token.size() != 6 || token.substr(0, 3) != "<0x" || token[5] != '>') return {};
     int byte = 0;
     for (const char digit : {token[3], token[4]}) {
         const size_t value = std::string_view("0123456789ABCDEF").find(digit);
@@ -109,14 +163,18 @@ std::optional<uint8_t> fallback_byte(const std::string& token) {
     return uint8_t(byte);
 }
 
-void Reader::read_vocab(const json& vocab, TokenizerContent& content) {
-    if (!vocab.is_object()) corrupt("'model.vocab' is not an object of tokens and ids");
-    ids_.reserve(vocab.size());
+void Reader::read_vocab(element vocab, TokenizerContent& content) {
+    object entries;
+    if (vocab.get(entries)) corrupt("'model.vocab' is not an object of tokens and ids");
+    ids_.reserve(entries.size());
     int32_t largest = -1;
-    for (const auto& [token, value] : vocab.items()) {
-        if (token.empty()) corrupt("'model.vocab' holds an empty token");
-        ids_[token] = id(value, token);
-        largest = std::max(largest, ids_[token]);
+    for (const simdjson::dom::key_value_pair entry : entries) {
+        if (entry.key.empty()) corrupt("'model.vocab' holds an empty token");
+        const int32_t number = id(entry.value, entry.key);
+        if (!ids_.emplace(entry.key, number).second) {
+            corrupt(concat("token '", entry.key, "' is there twice"));
+        }
+        largest = std::max(largest, number);
     }
     content.tokens.resize(largest + 1);
     content.written.resize(largest + 1, Written::absent);
@@ -135,45 +193,43 @@ void Reader::read_vocab(const json& vocab, TokenizerContent& content) {
     }
 }
 
-void Reader::read_merge(const json& merge, TokenizerContent& content) const {
-    std::string left;
-    std::string right;
-    if (merge.is_string()) {
-        const std::string both = merge.get<std::string>();
-        const size_t space = both.find(' ');
-        if (space == std::string::npos || both.find(' ', space + 1) != std::string::npos) {
-            corrupt(concat("merge '", both, "' is not two tokens with a space between"));
+void Reader::read_merge(element merge, TokenizerContent& content) {
+    std::string_view left;
+    std::string_view right;
+    if (!merge.get(left)) {
+        const size_t space = left.find(' ');
+        if (space == std::string_view::npos || left.find(' ', space + 1) != left.npos) {
+            corrupt(concat("merge '", left, "' is not two tokens with a space between"));
         }
-        left = both.substr(0, space);
-        right = both.substr(space + 1);
-    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
-               merge[1].is_string()) {
-        left = merge[0].get<std::string>();
-        right = merge[1].get<std::string>();
+        right = left.substr(space + 1);
+        left = left.substr(0, space);
     } else {
-        corrupt("a merge is neither \"a b\" nor [\"a\", \"b\"]");
+        array two;
+        if (merge.get(two) || two.size() != 2 || two.at(0).get(left) || two.at(1).get(right)) {
+            corrupt("a merge is neither \"a b\" nor [\"a\", \"b\"]");
+        }
     }
-    content.merges.push_back({known(left), known(right), known(left + right)});
+    joined_.assign(left).append(right);
+    content.merges.push_back({known(left), known(right), known(joined_)});
 }
 
-void Reader::read_model(const json& model, TokenizerContent& content) {
-    const json& type = optional(model, "type");
-    if (!type.is_null() && type != "BPE") unsupported(concat("model type ", type.dump()));
+void Reader::read_model(element model, TokenizerContent& content) {
+    const Value type = optional(model, "type");
+    if (type && !equals(type, "BPE")) unsupported(concat("model type ", shown(type)));
     for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-        const json& value = optional(model, affix);
-        if (!value.is_null() && value != "") unsupported(concat("'", affix, "' ", value.dump()));
+        const Value value = optional(model, affix);
+        if (value && !equals(value, "")) unsupported(concat("'", affix, "' ", shown(value)));
     }
-    const json& dropout = optional(model, "dropout");
-    if (!dropout.is_null() && dropout != 0) unsupported("merge dropout");
+    const Value dropout = optional(model, "dropout");
+    double probability = 0;
+    if (dropout && (dropout->get(probability) || probability != 0)) unsupported("merge dropout");
     content.ignore_merges = flag(model, "ignore_merges", false);
     content.byte_fallback = flag(model, "byte_fallback", false);
     read_vocab(required(model, "vocab"), content);
-    const json& merges = required(model, "merges");
-    if (!merges.is_array()) corrupt("'model.merges' is not a list");
-    for (const json& merge : merges) read_merge(merge, content);
+    for (const element merge : list(model, "merges")) read_merge(merge, content);
 }
 
-void Reader::read_added(const json& added, TokenizerContent& content) {
+void Reader::read_added(element added, TokenizerContent& content) {
     AddedToken token{.id = 0, .content = text(added, "content")};
     if (token.content.empty()) corrupt("an added token is empty");
     token.id = id(required(added, "id"), token.content);
@@ -182,7 +238,8 @@ void Reader::read_added(const json& added, TokenizerContent& content) {
     token.strip_left = flag(added, "lstrip", false);
     token.strip_right = flag(added, "rstrip", false);
     token.single_word = flag(added, "single_word", false);
-    const auto [known, is_new] = ids_.emplace(token.content, token.id);
+    const std::string_view name = required(added, "content").get_string().value();  // in parser_
+    const auto [known, is_new] = ids_.emplace(name, token.id);
     if (known->second != token.id) {
         corrupt(concat("added token '", token.content, "' has the ids ", known->second, " and ",
                        token.id));
@@ -199,35 +256,29 @@ void Reader::read_added(const json& added, TokenizerContent& content) {
     content.added_tokens.push_back(std::move(token));
 }
 
-void Reader::read_normalizer(const json& normalizer) const {
-    if (normalizer.is_null()) return;
-    if (normalizer.is_object() && optional(normalizer, "type") == "Sequence") {
-        const json& parts = required(normalizer, "normalizers");
-        if (!parts.is_array()) corrupt("'normalizers' is not a list");
-        for (const json& part : parts) read_normalizer(part);
-        return;
-    }
-    unsupported(concat("normalizer ", optional(normalizer, "type").dump()));
+void Reader::read_normalizer(const Value& normalizer) const {
+    if (!normalizer) return;
+    const Value type = optional(*normalizer, "type");
+    if (!equals(type, "Sequence")) unsupported(concat("normalizer ", shown(type)));
+    for (const element part : list(*normalizer, "normalizers")) read_normalizer(part);
 }
 
-void Reader::read_split(const json& split, TokenizerContent& content) const {
-    const json& behavior = optional(split, "behavior");
-    if (behavior != "Isolated") unsupported(concat("split behavior ", behavior.dump()));
+void Reader::read_split(element split, TokenizerContent& content) const {
+    const Value behavior = optional(split, "behavior");
+    if (!equals(behavior, "Isolated")) unsupported(concat("split behavior ", shown(behavior)));
     flag(split, "invert", false);  // isolated pieces are the same either way
-    const json& pattern = required(split, "pattern");
-    if (!optional(pattern, "Regex").is_null()) {
+    const element pattern = required(split, "pattern");
+    if (optional(pattern, "Regex")) {
         content.splits.push_back({Split::Kind::regex, text(pattern, "Regex")});
     } else {
         content.splits.push_back({Split::Kind::literal, text(pattern, "String")});
     }
 }
 
-void Reader::read_pretokenizer(const json& part, TokenizerContent& content) {
+void Reader::read_pretokenizer(element part, TokenizerContent& content) {
     const std::string type = text(part, "type");
     if (type == "Sequence") {
-        const json& parts = required(part, "pretokenizers");
-        if (!parts.is_array()) corrupt("'pretokenizers' is not a list");
-        for (const json& inner : parts) read_pretokenizer(inner, content);
+        for (const element inner : list(part, "pretokenizers")) read_pretokenizer(inner, content);
         return;
     }
     if (byte_level_) unsupported(concat("pre-tokenizer '", type, "' after ByteLevel"));
@@ -248,30 +299,35 @@ void Reader::read_pretokenizer(const json& part, TokenizerContent& content) {
     }
 }
 
-TokenizerContent Reader::read(const json& file) {
+TokenizerContent Reader::read(std::string_view json) {
+    const element file = parse(parser_, json);
     TokenizerContent content;
     read_model(required(file, "model"), content);
-    const json& added = optional(file, "added_tokens");
-    if (!added.is_null() && !added.is_array()) corrupt("'added_tokens' is not a list");
-    for (const json& token : added) read_added(token, content);
+    if (optional(file, "added_tokens")) {
+        for (const element token : list(file, "added_tokens")) read_added(token, content);
+    }
     read_normalizer(optional(file, "normalizer"));
     read_pretokenizer(required(file, "pre_tokenizer"), content);
     if (!byte_level_) unsupported("a pre-tokenizer without ByteLevel");
     return content;
 }
 
-std::optional<int32_t> Reader::control_token(const json& config, const char* key) const {
-    const json& value = optional(config, key);
-    if (value.is_null()) return std::nullopt;
-    const std::string name = value.is_object() ? text(value, "content") : text(config, key);
+std::optional<int32_t> Reader::control_token(element config, const char* key) const {
+    const Value value = optional(config, key);
+    if (!value) return std::nullopt;
+    const std::string name = value->is_object() ? text(*value, "content") : text(config, key);
     const auto found = ids_.find(name);
     if (found == ids_.end()) {
-        corrupt(concat("'", key, "' of tokenizer_config.json is '", name, "', which is no token"));
+        corrupt(concat("'", key, "' is '", name, "', which is no token"));
     }
     return found->second;
 }
 
-void Reader::read_config(const json& config, TokenizerContent& content) const {
+void Reader::read_config(std::string_view json, TokenizerContent& content) {
+    where_ = concat("tokenizer_config.json beside ", where_);
+    simdjson::dom::parser parser;
+    const element config = parse(parser, json);
+    content.config_json = json;
     content.bos_id = control_token(config, "bos_token");
     content.eos_id = control_token(config, "eos_token");
     content.pad_id = control_token(config, "pad_token");
@@ -293,12 +349,10 @@ void find_control_tokens(TokenizerContent& content) {
 TokenizerContent parse_tokenizer(std::string_view tokenizer_json,
                                  const std::optional<std::string>& config_json,
                                  std::string_view where) {
-    Reader reader{std::string(where)};
-    TokenizerContent content = reader.read(parse_json(tokenizer_json, where));
+    Reader reader(where);
+    TokenizerContent content = reader.read(tokenizer_json);
     if (config_json) {
-        content.config_json = *config_json;
-        reader.read_config(parse_json(*config_json, concat("tokenizer_config.json beside ", where)),
-                           content);
+        reader.read_config(*config_json, content);
     } else {
         find_control_tokens(content);
     }

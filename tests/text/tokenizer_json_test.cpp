@@ -128,6 +128,7 @@ TEST_CASE("tokenizer_json: a file that contradicts itself is refused by name") {
         {"'merges'", kCorrupt, [](json& file) { file["model"].erase("merges"); }},
         {"not a list", kCorrupt, [](json& file) { file["model"]["merges"] = 3; }},
         {"object of tokens", kCorrupt, [](json& file) { file["model"]["vocab"] = json::array(); }},
+        {"'a?b", kCorrupt, [](json& file) { file["model"]["vocab"]["a\nb"] = -1; }},
         {"'Ġ'", kCorrupt, [](json& file) { file["model"]["vocab"]["Ġ"] = -1; }},
         {"'Ġ'", kCorrupt, [](json& file) { file["model"]["vocab"]["Ġ"] = 1.5; }},
         {"'Ġ'", kCorrupt, [](json& file) { file["model"]["vocab"]["Ġ"] = 4000000000u; }},
@@ -219,6 +220,11 @@ TEST_CASE("tokenizer_json: a missing file and text that is not JSON are refused"
     CHECK_THROWS_AS(Tokenizer::load("/no/such/model"), Error);
     CHECK_THROWS_AS(parse_tokenizer("{\"model\":", {}, "file"), Error);
     CHECK_THROWS_AS(parse_tokenizer("[]", {}, "file"), Error);
+    CHECK_THROWS_AS(parse_tokenizer("", {}, "file"), Error);
+    CHECK_THROWS_AS(parse_tokenizer(std::string(5000, '['), {}, "file"), Error);
+    // Two values for one key are no choice of ours.
+    const std::string file = read_file(test::text_data("golden/v3/tokenizer.json"));
+    CHECK_THROWS_AS(parse_tokenizer("{\"model\":{}," + file.substr(1), {}, "file"), Error);
 }
 
 }  // namespace
