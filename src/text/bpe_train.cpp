@@ -248,6 +248,10 @@ Tokenizer train_bpe(ThreadPool& threads, std::span<const std::string_view> docum
     content.merges = std::move(learner.merges);
     content.written.resize(content.tokens.size(), TokenizerContent::Written::letters);
     for (const std::string_view name : kLastTokens) add_control(name);
+    // An answer shows its reasoning's marks as text.
+    for (AddedToken& added : content.added_tokens) {
+        if (added.content == kThinkBegin || added.content == kThinkEnd) added.special = false;
+    }
     content.written.resize(content.tokens.size(), TokenizerContent::Written::absent);
     return Tokenizer(std::move(content));
 }

@@ -16,13 +16,16 @@ inline constexpr std::string_view kFimEnd = "<｜fim▁end｜>";
 inline constexpr std::string_view kUser = "<｜User｜>";
 inline constexpr std::string_view kAssistant = "<｜Assistant｜>";
 
+inline constexpr std::string_view kThinkBegin = "<think>";  // R1
+inline constexpr std::string_view kThinkEnd = "</think>";
+
 /// First ids, in order.
 inline constexpr std::array<std::string_view, 3> kFirstTokens = {kBeginOfSentence, kEndOfSentence,
                                                                  kPad};
 /// After the merges, in the order of the release's ids 128798 … 128814.
 inline constexpr std::array<std::string_view, 17> kLastTokens = {
-    "<think>",
-    "</think>",
+    kThinkBegin,
+    kThinkEnd,
     kFimHole,
     kFimBegin,
     kFimEnd,

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "core/thread_pool.h"
 #include "text/golden.h"
 
 namespace hadal::text {
@@ -80,6 +81,23 @@ TEST_CASE("tokenizer: long text in parts gives the ids of the whole") {
     }
     // The corpus ends with a line break and starts with a letter: its copies do not touch.
     CHECK(golden_tokenizer().encode(text) == expected);
+}
+
+TEST_CASE("tokenizer: threads may share one") {
+    const std::string corpus = read_file(test::text_data("corpus.txt"));
+    ThreadPool pool(4);
+    for (const std::vector<Split>& splits :
+         {v3_splits(), std::vector<Split>{{Split::Kind::byte_level, ""}}}) {
+        TokenizerContent content = golden_tokenizer().content();
+        content.splits = splits;
+        const Tokenizer tokenizer(std::move(content));
+        const std::vector<int32_t> expected = tokenizer.encode(corpus);
+        std::vector<char> same(64);
+        pool.parallel_for(int64_t(same.size()), [&](int64_t i) {
+            same[size_t(i)] = char(tokenizer.encode(corpus) == expected);
+        });
+        CHECK(same == std::vector<char>(64, 1));
+    }
 }
 
 TEST_CASE("tokenizer: control tokens, sizes and names") {
