@@ -92,15 +92,17 @@ def check_generation(arguments, name, model, prompt, expected, folder):
     report(f"{name} greedy text", made == expected[: len(made)] and len(made) > 0, f"{len(made)} tokens")
 
 
-def check_tokenizer(arguments, name, model):
+def check_tokenizer(arguments, name, model, folder):
     if not (pathlib.Path(model) / "tokenizer.json").exists():
         return
     from tokenizers import Tokenizer
     tokenizer = Tokenizer.from_file(str(pathlib.Path(model) / "tokenizer.json"))
     texts = ["Once upon a time, there was a fox.", "int main(void) {\n    return 0;\n}\n", "12345 + 678 = 13023", "naïve café — déjà vu… 漢字かな交じり文", "\t\n  \r\n x", "a" * 300]
+    path = folder / "text.txt"
     for text in texts:
+        path.write_text(text)
         theirs = tokenizer.encode(text, add_special_tokens=False).ids
-        ours = hadal(arguments, "tokenizer", "encode", model, "--text", text)["ids"]
+        ours = hadal(arguments, "tokenizer", "encode", model, "--text", path)["ids"]
         if ours != theirs:
             return report(f"{name} tokenizer", False, f"{text!r}: {ours} against {theirs}")
     report(f"{name} tokenizer", True, f"{len(texts)} texts encode identically")
@@ -154,7 +156,7 @@ def main():
         models["Transformers V2 groups"] = transformers_v2_model(folder, "v2g", topk_method="group_limited_greedy", q_lora_rank=40,
                                                                  n_group=4, topk_group=2, routed_scaling_factor=16.0)
         for name, model in models.items():
-            check_tokenizer(arguments, name, model)
+            check_tokenizer(arguments, name, model, folder)
             compare(arguments, name, model, folder)
     print(f"{len(FAILURES)} failures" if FAILURES else "all agree")
     sys.exit(bool(FAILURES))
