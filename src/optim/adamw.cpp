@@ -2,6 +2,7 @@
 
 #include "ops/adamw_step.h"
 #include "ops/convert.h"
+#include "optim/each_parameter.h"
 
 namespace hadal::optim {
 
@@ -23,7 +24,7 @@ Adamw::Adamw(Context& context, std::span<const OptimizedParameter> parameters,
 
 void Adamw::step(Context& context, double learning_rate, double gradient_scale) {
     ++steps_;
-    for (size_t i = 0; i < parameters_.size(); ++i) {
+    for_each_parameter(context, parameters_, [&](Context& inner, size_t i) {
         OptimizedParameter& p = parameters_[i];
         State& state = states_[i];
         const ops::AdamwOptions options{.learning_rate = learning_rate,
@@ -33,8 +34,8 @@ void Adamw::step(Context& context, double learning_rate, double gradient_scale) 
                                         .weight_decay = p.decay ? settings_.weight_decay : 0,
                                         .step = steps_,
                                         .gradient_scale = gradient_scale};
-        ops::adamw_step(context, options, p.gradient, state.master, state.m, state.v, p.parameter);
-    }
+        ops::adamw_step(inner, options, p.gradient, state.master, state.m, state.v, p.parameter);
+    });
 }
 
 void Adamw::discard_gradients() {

@@ -2,18 +2,23 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "core/error.h"
 #include "ops/reduce.h"
+#include "optim/each_parameter.h"
 
 namespace hadal::optim {
 
 GradientGuard::Verdict GradientGuard::inspect(Context& context,
                                               std::span<const OptimizedParameter> parameters,
                                               double loss) {
+    std::vector<double> sums(parameters.size());
+    for_each_parameter(context, parameters, [&](Context& inner, size_t i) {
+        sums[i] = ops::sum_of_squares(inner, parameters[i].gradient);
+    });
     double squares = 0;
-    for (const OptimizedParameter& p : parameters)
-        squares += ops::sum_of_squares(context, p.gradient);
+    for (const double sum : sums) squares += sum;
     Verdict verdict;
     verdict.norm = std::sqrt(squares);
     verdict.skip = !std::isfinite(loss) || !std::isfinite(verdict.norm);
