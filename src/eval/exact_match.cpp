@@ -78,7 +78,8 @@ std::vector<ExactMatchScore> exact_match(Context& context, const model::Model& m
         infer::GenerateOptions options{.max_new_tokens = max_new_tokens};
         for (const int64_t id : model.config.eos_token_ids) options.stop_ids.push_back(int32_t(id));
         options.on_token = [&](int32_t id) {
-            written += tokenizer.token_bytes(id);
+            // A padded vocabulary has ids that are no token's.
+            if (id < tokenizer.vocab_size()) written += tokenizer.token_bytes(id);
             // Leading white space belongs to no answer; the first line break behind some text ends
             // it.
             return trimmed(written).empty() ||

@@ -16,6 +16,7 @@ std::string Detokenizer::release(size_t bytes) {
 }
 
 std::string Detokenizer::push(int32_t id) {
+    if (id >= tokenizer_.vocab_size()) return {};
     const std::string_view token = tokenizer_.token_bytes(id);
     if (skip_special_ && tokenizer_.is_special(id)) return {};
     open_ += token;

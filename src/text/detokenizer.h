@@ -19,8 +19,9 @@ class Detokenizer {
     explicit Detokenizer(const Tokenizer& tokenizer, bool skip_special = true,
                          Invalid invalid = Invalid::show);
 
-    /// The text that `id` completes, with what earlier tokens left open. Error(bad_input) as
-    /// Tokenizer::decode.
+    /// The text that `id` completes, with what earlier tokens left open. An id past the tokenizer's
+    /// last adds nothing: models pad their vocabulary, and may choose such an id. Error(bad_input)
+    /// for a negative one.
     std::string push(int32_t id);
     /// What is still open, at the end of the text.
     std::string finish();
