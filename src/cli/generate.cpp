@@ -1,7 +1,5 @@
 // `hadal generate`: a continuation of a text.
 #include <algorithm>
-#include <iostream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "cli/arguments.h"
@@ -16,14 +14,31 @@ namespace hadal::cli {
 
 namespace {
 
-std::vector<int32_t> prompt_argument(const Arguments& arguments, const text::Tokenizer& tokenizer) {
+/// The text of --prompt, or what the file of --tokens holds.
+std::string prompt_content(const Arguments& arguments) {
     if (arguments.has("--prompt") == arguments.has("--tokens")) {
         throw Error(Error::Kind::usage, "give either --prompt or --tokens");
     }
-    if (arguments.has("--prompt"))
-        return prompt_ids(tokenizer, arguments.text("--prompt"), arguments.flag("--special"));
+    if (arguments.has("--prompt")) return arguments.text("--prompt");
     const std::string& source = arguments.text("--tokens");
-    const nlohmann::json ids = parse_json(read_file(source == "-" ? "/dev/stdin" : source), source);
+    return read_file(source == "-" ? "/dev/stdin" : source);
+}
+
+/// More than any token of this run can have. A model may allow for so many positions that the table
+/// of their angles would take longer than the weights of the first token; the prompt's ids are not
+/// known before the model, but each takes at least a byte.
+int64_t bound_of_positions(const Arguments& arguments, const std::string& content) {
+    constexpr int64_t kBosAndDrafts = 64;
+    return int64_t(content.size()) +
+           std::min(arguments.integer("--max-tokens", 0), int64_t(1) << 32) + kBosAndDrafts;
+}
+
+std::vector<int32_t> prompt_of(const Arguments& arguments, const text::Tokenizer& tokenizer,
+                               const std::string& content) {
+    if (arguments.has("--prompt"))
+        return prompt_ids(tokenizer, content, arguments.flag("--special"));
+    const std::string& source = arguments.text("--tokens");
+    const nlohmann::json ids = parse_json(content, source);
     if (!ids.is_array()) {
         throw Error(Error::Kind::bad_input, concat(source, ": must be a JSON array of token ids"));
     }
@@ -95,8 +110,10 @@ class Output {
 
 void run_generate(const Arguments& arguments, Report& report) {
     Machine machine(arguments.globals());
-    const TextModel text_model = text_model_argument(arguments);
-    const std::vector<int32_t> prompt = prompt_argument(arguments, text_model.tokenizer);
+    const std::string content = prompt_content(arguments);
+    const TextModel text_model =
+        text_model_argument(arguments, bound_of_positions(arguments, content));
+    const std::vector<int32_t> prompt = prompt_of(arguments, text_model.tokenizer, content);
     infer::GenerateOptions options = generate_options(arguments, text_model);
     Output output(text_model.tokenizer, arguments.texts("--stop"), report);
     options.on_token = [&](int32_t id) { return output.push(id); };

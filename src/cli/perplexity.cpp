@@ -17,7 +17,8 @@ namespace {
 void run_perplexity(const Arguments& arguments, Report& report) {
     Machine machine(arguments.globals());
     Context& context = machine.context();
-    const TextModel text_model = text_model_argument(arguments);
+    const TextModel text_model =
+        text_model_argument(arguments, arguments.integer("--context", 2, INT32_MAX));
     const model::Model& model = text_model.model;
     const int64_t window = arguments.integer("--context", 2, model.config.max_position_embeddings);
     const std::string text = read_file(arguments.path("--text"));

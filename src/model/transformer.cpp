@@ -123,9 +123,9 @@ Model load_model(const std::filesystem::path& directory, DType dtype, int64_t po
         concat("model.layers.", model.config.num_hidden_layers, ".eh_proj.weight");
     if (!files.contains(first_mtp)) model.config.num_nextn_predict_layers = 0;
     model.weights = load_weights(model.config, files, dtype, unknown);
-    model.cos_sin =
-        rotary_table(model.config, positions > 0 ? positions : model.config.max_position_embeddings,
-                     statistics_dtype(dtype));
+    const int64_t most = model.config.max_position_embeddings;
+    model.cos_sin = rotary_table(model.config, positions > 0 ? std::min(positions, most) : most,
+                                 statistics_dtype(dtype));
     return model;
 }
 

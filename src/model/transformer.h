@@ -23,7 +23,8 @@ struct Model {
 };
 
 /// Reads config.json and maps the weights (see load_weights). `dtype` is the type to compute in:
-/// bf16 or f32. `positions`: the longest sequence; 0 takes max_position_embeddings.
+/// bf16 or f32. `positions`: no sequence will be longer; 0 stands for
+/// max_position_embeddings, which no larger number exceeds.
 Model load_model(const std::filesystem::path& directory, DType dtype, int64_t positions = 0,
                  std::vector<std::string>* unknown = nullptr);
 
