@@ -1,15 +1,19 @@
-// Speed of attention: GFLOP/s with the causal half counted (every (query, key) pair that is not
-// masked), medians. One JSON object a line: bench_attention ISA… [f32] [one] [prefill|latent].
+// Speed of attention against the multipliers' peak, measured in the same run. GFLOP/s count the
+// (query, key) pairs that are not masked; medians. One JSON object a line: bench_attention ISA…
+// [f32] [one] [case…]; `one` thread counts the processor's time instead of the clock's, for busy
+// machines.
 #include <time.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <functional>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/random.h"
+#include "matmul_peak.h"
 #include "ops/attention_latent.h"
 #include "ops/attention_prefill.h"
 #include "ops/convert.h"
@@ -62,17 +66,43 @@ constexpr PrefillCase kPrefill[] = {
     {"wide", 8, 512, 8, 64, 32, 64},
     {"v3", 1, 4096, 16, 128, 64, 128}};  // 16 of 128 heads: heads only repeat
 
-void print(const char* what, const char* name_of_case, Isa isa, DType dtype, double seconds,
-           double flops) {
-    std::printf(
-        "{\"op\":\"%s\",\"case\":\"%s\",\"isa\":\"%s\",\"type\":\"%s\",\"ms\":%.3f,\"gflops\":%.0f}"
-        "\n",
-        what, name_of_case, std::string(name(isa)).c_str(), std::string(name(dtype)).c_str(),
-        seconds * 1e3, flops / seconds * 1e-9);
-    std::fflush(stdout);
+/// Most operations a second of all threads, registers alone.
+double peak_of(Context& context, DType dtype) {
+    double operations = 0;
+    const double seconds = median_seconds(context, [&] {
+        context.threads.parallel_for(context.threads.size(), [&](int64_t i) {
+            double mine = 0;
+            if (dtype == DType::bf16) {
+                spin_bf16(context.isa, mine);
+            } else {
+                spin_f32(context.isa, mine);
+            }
+            if (i == 0) operations = mine * context.threads.size();
+        });
+    });
+    return operations / seconds;
 }
 
-void measure_prefill(Context& context, const PrefillCase& c, DType dtype) {
+struct Run {
+    Context& context;
+    DType dtype;
+    double peak;
+
+    void print(const char* what, const char* name_of_case, double seconds, double flops) const {
+        std::printf(
+            "{\"op\":\"%s\",\"case\":\"%s\",\"isa\":\"%s\",\"type\":\"%s\",\"threads\":%d,\"ms\":%."
+            "3f,"
+            "\"gflops\":%.0f,\"share\":%.2f}\n",
+            what, name_of_case, std::string(name(context.isa)).c_str(),
+            std::string(name(dtype)).c_str(), context.threads.size(), seconds * 1e3,
+            flops / seconds * 1e-9, flops / seconds / peak);
+        std::fflush(stdout);
+    }
+};
+
+void measure_prefill(const Run& run, const PrefillCase& c) {
+    Context& context = run.context;
+    const DType dtype = run.dtype;
     const int64_t tokens = c.sequences * c.length, dim = c.nope + c.rope;
     const ops::AttentionShape shape = {.heads = c.heads,
                                        .qk_nope_head_dim = c.nope,
@@ -91,14 +121,13 @@ void measure_prefill(Context& context, const PrefillCase& c, DType dtype) {
         double(c.sequences * c.heads) * double(c.length) * double(c.length + 1) / 2;
     const double forward = median_seconds(
         context, [&] { ops::attention_prefill(context, q, kv, k_pe, starts, shape, o, lse); });
-    print("prefill", c.name, context.isa, dtype, forward, pairs * 2 * double(dim + c.v));
+    run.print("prefill", c.name, forward, pairs * 2 * double(dim + c.v));
     const double backward = median_seconds(context, [&] {
         ops::attention_prefill_backward(context, d_o, {q, kv, k_pe, o, lse}, starts, shape,
                                         {d_q, d_kv, d_k_pe});
     });
     // Scores again, d_q, d_k; d_p, d_v.
-    print("prefill_backward", c.name, context.isa, dtype, backward,
-          pairs * 2 * double(3 * dim + 2 * c.v));
+    run.print("prefill_backward", c.name, backward, pairs * 2 * double(3 * dim + 2 * c.v));
 }
 
 struct LatentCase {
@@ -111,7 +140,9 @@ constexpr LatentCase kLatent[] = {
     {"v2_lite_decode_1", 1, 1, 8192, 16, 512, 64}, {"v3_decode_1", 1, 1, 8192, 128, 512, 64},
     {"v3_decode_4", 4, 1, 4096, 128, 512, 64},     {"v3_chunk_32", 1, 32, 4096, 128, 512, 64}};
 
-void measure_latent(Context& context, const LatentCase& c, DType dtype) {
+void measure_latent(const Run& run, const LatentCase& c) {
+    Context& context = run.context;
+    const DType dtype = run.dtype;
     const int64_t tokens = c.sequences * c.queries;
     const Tensor q_latent = noise(context, tokens, c.heads * c.rank, dtype);
     const Tensor q_pe = noise(context, tokens, c.heads * c.rope, dtype);
@@ -124,26 +155,30 @@ void measure_latent(Context& context, const LatentCase& c, DType dtype) {
     const double seconds = median_seconds(
         context, [&] { ops::attention_latent(context, q_latent, q_pe, sequences, 0.1, u); });
     const double keys = double(c.length) - double(c.queries - 1) / 2;
-    print("latent", c.name, context.isa, dtype, seconds,
-          double(tokens * c.heads) * keys * 2 * double(2 * c.rank + c.rope));
+    run.print("latent", c.name, seconds,
+              double(tokens * c.heads) * keys * 2 * double(2 * c.rank + c.rope));
 }
 
 int run_all(const std::vector<std::string_view>& arguments) {
     const auto given = [&](std::string_view text) {
         return std::find(arguments.begin(), arguments.end(), text) != arguments.end();
     };
-    const DType dtype = given("f32") ? DType::f32 : DType::bf16;
+    const auto named = [&](const auto& c) { return given(c.name); };
+    const bool all = std::none_of(std::begin(kPrefill), std::end(kPrefill), named) &&
+                     std::none_of(std::begin(kLatent), std::end(kLatent), named);
     ThreadPool threads(given("one") ? 1 : 0);
     Workspace workspace;
     for (const Isa isa : available_isas()) {
         if (!given(name(isa))) continue;
         Context context{threads, workspace, isa};
+        const DType dtype = given("f32") ? DType::f32 : DType::bf16;
+        const Run run = {context, dtype, peak_of(context, dtype)};
+        run.print("peak", "registers", 1, run.peak);
         for (const PrefillCase& c : kPrefill) {
-            if (!given("latent") && (!given("demo") || c.name == std::string_view("demo")))
-                measure_prefill(context, c, dtype);
+            if (all || named(c)) measure_prefill(run, c);
         }
         for (const LatentCase& c : kLatent) {
-            if (!given("prefill")) measure_latent(context, c, dtype);
+            if (all || named(c)) measure_latent(run, c);
         }
     }
     return 0;

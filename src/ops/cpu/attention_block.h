@@ -100,11 +100,20 @@ struct Operand<bf16> {
 };
 #endif
 
+template <class T>
+struct ProductOperands {
+    const typename Numbers<T>::Packed* a;
+    int64_t a_stride;
+    const typename Numbers<T>::Packed* b;
+    int64_t b_stride;  // elements from one panel to the next
+    typename Numbers<T>::Sum* c;
+    int64_t c_stride;
+};
+
 /// `rows` × 16·`panels` results in registers.
 template <class T, int rows, int panels>
-inline void multiply_tile(const typename Numbers<T>::Packed* a, int64_t a_stride,
-                          const typename Numbers<T>::Packed* b, int64_t b_stride,
-                          typename Numbers<T>::Sum* c, int64_t c_stride, int64_t depth, bool add) {
+inline void multiply_tile(const ProductOperands<T>& p, int64_t depth, bool add) {
+    const auto [a, a_stride, b, b_stride, c, c_stride] = p;
     using S = typename Numbers<T>::Sum;
     using Op = Operand<T>;
     constexpr int kPair = Numbers<T>::kPair;
@@ -147,8 +156,8 @@ struct alignas(64) TileShapes {
 
 /// Tiles 0–3 hold up to 2 × 2 results of 16 × 16, 4–5 rows of a, 6–7 panels of b.
 template <int rows, int panels>
-inline void multiply_amx(const bf16* a, int64_t a_stride, const bf16* b, int64_t b_stride, float* c,
-                         int64_t c_stride, int64_t depth, bool add) {
+inline void multiply_amx(const ProductOperands<bf16>& p, int64_t depth, bool add) {
+    const auto [a, a_stride, b, b_stride, c, c_stride] = p;
     const int64_t c_bytes = c_stride * 4;
     if (add) {
         _tile_loadd(0, c, c_bytes);
@@ -203,28 +212,21 @@ struct TileScope {
     TileScope& operator=(const TileScope&) = delete;
 };
 
-template <class T>
-struct ProductOperands {
-    const typename Numbers<T>::Packed* a;
-    int64_t a_stride;
-    const typename Numbers<T>::Packed* b;
-    int64_t b_stride;  // elements from one panel to the next
-    typename Numbers<T>::Sum* c;
-    int64_t c_stride;
-};
-
 template <class T, int rows, int panels>
 inline void multiply_at(const ProductOperands<T>& p, int64_t row, int64_t panel, int64_t depth,
                         bool add) {
-    const auto* a = p.a + row * p.a_stride;
-    const auto* b = p.b + panel * p.b_stride;
-    auto* c = p.c + row * p.c_stride + panel * kPanel;
+    const ProductOperands<T> tile = {p.a + row * p.a_stride,
+                                     p.a_stride,
+                                     p.b + panel * p.b_stride,
+                                     p.b_stride,
+                                     p.c + row * p.c_stride + panel * kPanel,
+                                     p.c_stride};
 #if defined(__AMX_BF16__)
     if constexpr (Numbers<T>::kRows == 16) {
-        return multiply_amx<rows, panels>(a, p.a_stride, b, p.b_stride, c, p.c_stride, depth, add);
+        return multiply_amx<rows, panels>(tile, depth, add);
     }
 #endif
-    multiply_tile<T, rows, panels>(a, p.a_stride, b, p.b_stride, c, p.c_stride, depth, add);
+    multiply_tile<T, rows, panels>(tile, depth, add);
 }
 
 /// All rows of one or two panels.

@@ -35,7 +35,8 @@ struct LatentScratch {
 
     LatentScratch(const LatentSizes& sizes, void* memory) {
         Carver carver(memory);
-        rows = QueryRows<T>::carve(carver, kLatentRows, sizes.rank + sizes.rope, sizes.rank);
+        rows = QueryRows<T>::carve(carver, kLatentRows, sizes.rank + sizes.rope, sizes.rank,
+                                   sizes.scale);
         keys.k = carver.take<typename N::Packed>(kKeyBlock * rows.k_stride);
         keys.v = carver.take<typename N::Packed>(kKeyBlock * rows.v_width);
         softmax = SoftmaxScratch<T>::carve(carver);
@@ -89,9 +90,7 @@ void load_keys(const LatentTask<T>& task, int64_t begin, int64_t count, LatentSc
 template <class T>
 void attend_split(const LatentTask<T>& task, const LatentPiece& piece, int64_t split,
                   LatentScratch<T>& scratch) {
-    using S = typename Numbers<T>::Sum;
     QueryRows<T>& rows = scratch.rows;
-    const S scale = S(task.sizes.scale * kLog2E);
     int64_t seen[kLatentRows];
     for (int64_t r = 0; r < rows.count; ++r) seen[r] = task.seen(piece.first_row + r);
     const int64_t split_end = (split + 1) * kLatentSplit, most = seen[rows.count - 1];
@@ -107,7 +106,7 @@ void attend_split(const LatentTask<T>& task, const LatentPiece& piece, int64_t s
             };
             const int64_t left = rows.count - first < kRowBlock ? rows.count - first : kRowBlock;
             if (visible(left - 1) == 0) continue;
-            attend(rows, first, scratch.keys, padded_keys<T>(visible(left - 1)), scale, visible,
+            attend(rows, first, scratch.keys, padded_keys<T>(visible(left - 1)), visible,
                    scratch.softmax);
         }
     }

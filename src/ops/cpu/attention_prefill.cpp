@@ -24,7 +24,7 @@ struct ForwardScratch {
     ForwardScratch(const PrefillSizes& sizes, void* memory) {
         Carver carver(memory);
         const int64_t k_dim = sizes.nope + sizes.rope;
-        rows = QueryRows<T>::carve(carver, kQuerySection, k_dim, sizes.v);
+        rows = QueryRows<T>::carve(carver, kQuerySection, k_dim, sizes.v, sizes.scale);
         keys.k = carver.take<typename N::Packed>(kKeyBlock * rows.k_stride);
         keys.v = carver.take<typename N::Packed>(kKeyBlock * rows.v_width);
         softmax = SoftmaxScratch<T>::carve(carver);
@@ -88,7 +88,6 @@ void attention_prefill_item(const PrefillForward<T, S>& forward, const PrefillIt
     const TileScope tiles;
     ForwardScratch<T> scratch(forward.sizes, memory);
     load_queries(forward, item, scratch.rows);
-    const S scale = S(forward.sizes.scale * kLog2E);
     for (int64_t block = item.start; block < item.end; block += kKeyBlock) {
         const int64_t keys = item.end - block < kKeyBlock ? item.end - block : kKeyBlock;
         load_keys(forward, item.head, block, keys, scratch);
@@ -100,7 +99,7 @@ void attention_prefill_item(const PrefillForward<T, S>& forward, const PrefillIt
                 const int64_t seen = before + r + 1;
                 return seen < keys ? seen : keys;
             };
-            attend(scratch.rows, first, scratch.keys, padded_keys<T>(visible(kRowBlock - 1)), scale,
+            attend(scratch.rows, first, scratch.keys, padded_keys<T>(visible(kRowBlock - 1)),
                    visible, scratch.softmax);
         }
     }

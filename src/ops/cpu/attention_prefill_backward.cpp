@@ -37,6 +37,7 @@ struct BackwardScratch {
     using Packed = typename Numbers<T>::Packed;
     using Sum = typename Numbers<T>::Sum;
     Widths<T> k, v;
+    Sum scale;  // of scores, times log2 e
     // Of the whole sequence, rows up to a multiple of kRowBlock:
     Packed *q, *d_o;                // [rows, stride]
     Packed *q_across, *d_o_across;  // per row block [width, kRowBlock]: transposed
@@ -56,7 +57,7 @@ struct BackwardScratch {
     int64_t bytes;
 
     BackwardScratch(const PrefillSizes& sizes, int64_t longest, void* memory)
-        : k(sizes.nope + sizes.rope), v(sizes.v) {
+        : k(sizes.nope + sizes.rope), v(sizes.v), scale(Sum(sizes.scale * kLog2E)) {
         Carver carver(memory);
         const int64_t rows = round_up(longest, kRowBlock);
         const int64_t widest = k.stride > v.stride ? k.stride : v.stride;
@@ -171,11 +172,12 @@ inline V visible_lanes(Part part, V v) {
 
 template <class T, class Part>
 inline Gradients<T> differentiate(const BackwardScratch<T>& scratch, int64_t row, int64_t r,
-                                  int64_t i, Lanes<typename Numbers<T>::Sum> scale, Part part) {
+                                  int64_t i, Part part) {
     using V = Lanes<typename Numbers<T>::Sum>;
     const V score = V::load(scratch.scores + r * kKeyBlock + i, Whole{});
     const V d_p = V::load(scratch.d_p + r * kKeyBlock + i, Whole{});
-    const V p = power_of_two < sizeof(T) == 2 > (fma(score, scale, V::all(scratch.minus_lse[row])));
+    const V p = power_of_two < sizeof(T) ==
+                2 > (fma(score, V::all(scratch.scale), V::all(scratch.minus_lse[row])));
     const V d_s = p * (d_p - V::all(scratch.d_sum[row]));
     return {visible_lanes(part, p), visible_lanes(part, d_s)};
 }
@@ -190,17 +192,14 @@ inline __m256i to_pairs(Lanes<float> v) {
 /// `visible` keys.
 template <class T>
 inline void differentiate_rows(const BackwardScratch<T>& scratch, int64_t first, int64_t r,
-                               int64_t visible, int64_t next_visible, int64_t depth,
-                               typename Numbers<T>::Sum scale) {
+                               int64_t visible, int64_t next_visible, int64_t depth) {
     using V = Lanes<typename Numbers<T>::Sum>;
-    const V factor = V::all(scale);
     const auto step = [&](int64_t i, auto part, auto next_part) {
         const int64_t at = (i / kPanel) * kRowBlock * kPanel + r * kPanel + i % kPanel;
-        const Gradients<T> one = differentiate(scratch, first + r, r, i, factor, part);
+        const Gradients<T> one = differentiate(scratch, first + r, r, i, part);
         if constexpr (Numbers<T>::kPair == 2) {
 #if defined(__AVX512BF16__)
-            const Gradients<T> two =
-                differentiate(scratch, first + r + 1, r + 1, i, factor, next_part);
+            const Gradients<T> two = differentiate(scratch, first + r + 1, r + 1, i, next_part);
             const __m256i d_s = to_pairs(one.d_s), next = to_pairs(two.d_s);
             store_pairs(to_pairs(one.p), to_pairs(two.p), scratch.p_panels + at);
             store_pairs(d_s, next, scratch.d_s_panels + at);
@@ -228,8 +227,7 @@ inline void differentiate_rows(const BackwardScratch<T>& scratch, int64_t first,
 /// Adds what the row block at `first` and the keys of the block contribute to each other. `before`:
 /// keys of the block that precede row `first`.
 template <class T>
-void meet(const BackwardScratch<T>& s, int64_t first, int64_t rows, int64_t before, int64_t keys,
-          typename Numbers<T>::Sum scale) {
+void meet(const BackwardScratch<T>& s, int64_t first, int64_t rows, int64_t before, int64_t keys) {
     using N = Numbers<T>;
     const auto visible = [&](int64_t r) {
         const int64_t seen = before + r + 1;
@@ -244,7 +242,7 @@ void meet(const BackwardScratch<T>& s, int64_t first, int64_t rows, int64_t befo
         {s.d_o + first * s.v.stride, s.v.stride, s.v_panels, kPanel * s.v.depth, s.d_p, kKeyBlock},
         padded, depth, s.v.depth, false);
     for (int64_t r = 0; r < padded; r += N::kPair) {
-        differentiate_rows(s, first, r, visible(r), visible(r + 1), depth, scale);
+        differentiate_rows(s, first, r, visible(r), visible(r + 1), depth);
     }
     multiply<T>(
         {s.d_s, kKeyBlock, s.k_rows, kPanel * s.k_rows_depth, s.d_q + first * s.k.width, s.k.width},
@@ -296,13 +294,12 @@ void attention_prefill_backward_item(const PrefillBackward<T, S>& backward, int6
     const Head item = {.head = head, .start = start, .length = end - start};
     BackwardScratch<T> scratch(backward.forward.sizes, item.length, memory);
     load_sequence(backward, item, scratch);
-    const S scale = S(backward.forward.sizes.scale * kLog2E);
     for (int64_t block = 0; block < item.length; block += kKeyBlock) {
         const int64_t keys = item.length - block < kKeyBlock ? item.length - block : kKeyBlock;
         load_keys(backward.forward, head, start + block, keys, scratch);
         for (int64_t first = block; first < item.length; first += kRowBlock) {
             const int64_t rows = item.length - first < kRowBlock ? item.length - first : kRowBlock;
-            meet(scratch, first, rows, first - block, keys, scale);
+            meet(scratch, first, rows, first - block, keys);
         }
         store_key_gradients(backward, item, start + block, keys, scratch);
     }

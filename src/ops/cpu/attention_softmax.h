@@ -34,8 +34,10 @@ struct QueryRows {
     Sum* o;            // [rows, v_width] Σ p·v
     Sum* m;            // [rows] largest score·scale·log2 e
     Sum* l;            // [rows] Σ p
+    Sum scale;         // of scores, times log2 e
 
-    static QueryRows carve(Carver& carver, int64_t most_rows, int64_t k_dim, int64_t v_dim) {
+    static QueryRows carve(Carver& carver, int64_t most_rows, int64_t k_dim, int64_t v_dim,
+                           double scale) {
         const int64_t rows = round_up(most_rows, kRowBlock), v_width = round_up(v_dim, kPanel);
         const int64_t k_stride = padded_width<T>(k_dim);
         return {.count = 0,
@@ -45,7 +47,8 @@ struct QueryRows {
                 .q = carver.take<Packed>(rows * k_stride),
                 .o = carver.take<Sum>(rows * v_width),
                 .m = carver.take<Sum>(rows),
-                .l = carver.take<Sum>(rows)};
+                .l = carver.take<Sum>(rows),
+                .scale = Sum(scale * kLog2E)};
     }
 };
 
@@ -192,8 +195,7 @@ inline void raise_maxima(const SoftmaxScratch<T>& scratch, int64_t count,
 /// first, are open to row first + r. `depth` ≥ every visible(r) bounds the work.
 template <class T, class Visible>
 inline void attend(const QueryRows<T>& rows, int64_t first, const KeyBlock<T>& keys, int64_t depth,
-                   typename Numbers<T>::Sum scale, const Visible& visible,
-                   const SoftmaxScratch<T>& scratch) {
+                   const Visible& visible, const SoftmaxScratch<T>& scratch) {
     using S = typename Numbers<T>::Sum;
     const int64_t left = rows.count - first;
     const int64_t count = left < kRowBlock ? left : kRowBlock;
@@ -201,14 +203,14 @@ inline void attend(const QueryRows<T>& rows, int64_t first, const KeyBlock<T>& k
     multiply<T>({rows.q + first * rows.k_stride, rows.k_stride, keys.k, kPanel * rows.k_depth,
                  scratch.scores, kKeyBlock},
                 padded, round_up(depth, kPanel), rows.k_depth, false);
-    raise_maxima<T>(scratch, count, scale, visible, rows.m + first);
+    raise_maxima<T>(scratch, count, rows.scale, visible, rows.m + first);
     for (int64_t r = 0; r < count; ++r) {
         const int64_t row = first + r;
         auto* p = scratch.probabilities + r * kKeyBlock;
         const S factor = scratch.factors[r];
         rows.l[row] =
             rows.l[row] * factor + exponentiate<T>(scratch.scores + r * kKeyBlock, visible(r),
-                                                   depth, scale, rows.m[row], p);
+                                                   depth, rows.scale, rows.m[row], p);
         if (factor != 1) {
             S* o = rows.o + row * rows.v_width;
             for (int64_t i = 0; i < rows.v_width; i += kLanes<S>) {
