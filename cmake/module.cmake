@@ -44,7 +44,7 @@ function(hadal_isa_kernels name)
     target_link_libraries(hadal_${name}_${isa} PRIVATE hadal_options)
     # GCC 12's own headers of AVX-512 trip its warning about uninitialised values (GCC bug 105593).
     target_compile_options(hadal_${name}_${isa} PRIVATE ${flags_${isa}} -O3 -Wno-uninitialized
-                           -Wno-maybe-uninitialized)
+                           $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
     target_compile_definitions(hadal_${name}_${isa} PRIVATE HADAL_THIS_ISA=${isa})
     target_sources(hadal_${name} PRIVATE $<TARGET_OBJECTS:hadal_${name}_${isa}>)
   endforeach()

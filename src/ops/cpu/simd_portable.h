@@ -89,13 +89,13 @@ struct Floats<Isa::HADAL_THIS_ISA> {
     /// Pairs (a, b) of x turned by pairs (cos, sin): (a·cos − b·sin, b·cos + a·sin).
     friend Floats turn_pairs(Floats x, Floats cos_sin) {
         const Lanes sine{-cos_sin.v[1], cos_sin.v[1], -cos_sin.v[3], cos_sin.v[3]};
-        const Lanes cosine = __builtin_shuffle(cos_sin.v, Words{0, 0, 2, 2});
-        return {x.v * cosine + __builtin_shuffle(x.v, Words{1, 0, 3, 2}) * sine};
+        const Lanes cosine = __builtin_shufflevector(cos_sin.v, cos_sin.v, 0, 0, 2, 2);
+        return {x.v * cosine + __builtin_shufflevector(x.v, x.v, 1, 0, 3, 2) * sine};
     }
     friend Floats turn_pairs_back(Floats x, Floats cos_sin) {
         const Lanes sine{cos_sin.v[1], -cos_sin.v[1], cos_sin.v[3], -cos_sin.v[3]};
-        const Lanes cosine = __builtin_shuffle(cos_sin.v, Words{0, 0, 2, 2});
-        return {x.v * cosine + __builtin_shuffle(x.v, Words{1, 0, 3, 2}) * sine};
+        const Lanes cosine = __builtin_shufflevector(cos_sin.v, cos_sin.v, 0, 0, 2, 2);
+        return {x.v * cosine + __builtin_shufflevector(x.v, x.v, 1, 0, 3, 2) * sine};
     }
     /// Halves are added until one lane is left.
     friend float sum_lanes(Floats a) {
