@@ -80,6 +80,9 @@ TEST_CASE("pretokenizer: V3's splits by hand and by PCRE2 agree on every charact
     std::string text;
     for (char32_t code = 1; code < 0x32000; ++code) {
         if (code >= 0xD800 && code < 0xE000) continue;
+        // What our version of Unicode leaves open, PCRE2's may know.
+        const bool stable = code < 0x300 || (code >= 0x2000 && code < 0x2070);
+        if (CharacterClasses::instance().of(code) == 0 && !stable) continue;
         append_utf8(code, text);
         // Before and after a word, a sign, a space.
         for (const char* neighbour : {"a", "!", " "}) {
