@@ -79,6 +79,7 @@ infer::GenerateOptions generate_options(const Arguments& arguments, const TextMo
                         .min_p = arguments.number("--min-p"),
                         .seed = arguments.seed()};
     options.draft_tokens = draft_tokens(arguments, text_model.model.config);
+    options.num_ids = text_model.tokenizer.vocab_size();
     options.stop_ids = text_model.stop_ids;
     return options;
 }

@@ -75,7 +75,8 @@ std::vector<ExactMatchScore> exact_match(Context& context, const model::Model& m
         const std::vector<int32_t> ids = tokenizer.encode(item.prompt);
         prompt.insert(prompt.end(), ids.begin(), ids.end());
         std::string written;
-        infer::GenerateOptions options{.max_new_tokens = max_new_tokens};
+        infer::GenerateOptions options{.max_new_tokens = max_new_tokens,
+                                       .num_ids = tokenizer.vocab_size()};
         for (const int64_t id : model.config.eos_token_ids) options.stop_ids.push_back(int32_t(id));
         options.on_token = [&](int32_t id) {
             // A padded vocabulary has ids that are no token's.

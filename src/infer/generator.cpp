@@ -133,7 +133,7 @@ std::vector<int32_t> Generator::draft(const Tensor& mtp_last, int64_t count) {
     Tensor logits = Tensor::uninitialized({1, model_.config.vocab_size}, DType::f32);
     for (int64_t i = 0; i < count; ++i) {
         model::head_logits(context_, model_, hidden, logits);
-        const auto row = logits.values<float>();
+        const auto row = logits.values<float>().first(size_t(num_ids_));
         drafted.push_back(int32_t(std::max_element(row.begin(), row.end()) - row.begin()));
         if (i + 1 < count) follow_with_mtp(hidden, {&drafted.back(), 1}, hidden);
     }
@@ -151,7 +151,7 @@ std::vector<int32_t> Generator::choose(const Tensor& hidden, std::span<const int
     const int64_t first_position = cache_.length - rows + 1;  // of the token that row 0 decides
     std::vector<int32_t> chosen;
     for (int64_t i = 0; i < rows; ++i) {
-        chosen.push_back(sampler.sample(logits.row<float>(i), first_position + i));
+        chosen.push_back(sampler.sample(logits.row<float>(i).first(size_t(num_ids_)), first_position + i));
         if (i < int64_t(drafted.size()) && chosen.back() != drafted[size_t(i)]) break;
     }
     return chosen;
@@ -161,6 +161,8 @@ GenerateResult Generator::generate(std::span<const int32_t> prompt,
                                    const GenerateOptions& options) {
     check(prompt, options);
     Sampler sampler(options.sampling);
+    const int64_t vocab = model_.config.vocab_size;
+    num_ids_ = options.num_ids > 0 ? std::min(options.num_ids, vocab) : vocab;
     const bool speculate = options.draft_tokens > 0;
     const int64_t room = model_.config.max_position_embeddings - int64_t(prompt.size());
     const int64_t budget = std::min(options.max_new_tokens, room);

@@ -17,6 +17,8 @@ struct GenerateOptions {
     int64_t max_new_tokens = 128;
     SamplingOptions sampling = {};
     int64_t draft_tokens = 0;  // per step, by the first MTP module; 0: no speculation
+    /// Ids below this are chosen; 0: all. A head is often padded beyond the tokenizer's ids.
+    int64_t num_ids = 0;
     std::vector<int32_t> stop_ids = {};
     /// Called with every new token; false stops. A stop id is not passed on.
     std::function<bool(int32_t)> on_token = {};
@@ -64,6 +66,7 @@ class Generator {
     model::CachedSequence cache_;  // main layers, then MTP layers
     int64_t mtp_length_ = 0;       // positions in the MTP layer's cache
     int64_t capacity_ = 0;
+    int64_t num_ids_ = 0;  // of the head, those that may be chosen
     std::vector<int32_t> tokens_;  // those in the cache: cache_.length of them
 };
 
