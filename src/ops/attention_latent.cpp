@@ -109,7 +109,7 @@ void run_splits(Context& context, std::span<const cpu::LatentTask<T>> tasks,
     using S = cpu::Statistic<T>;
     const int64_t bytes = int64_t(scratch.size()) / context.threads.size();
     const int64_t partial = cpu::attention_latent_partial<isa, T>(tasks[0].sizes);
-    int64_t splits = 0, rows = 0;
+    int64_t splits = 0;
     for (const auto& group : groups) splits += group.split_end;
     const auto partials = context.workspace.take<S>(splits * partial);
     const auto pieces = context.workspace.take<cpu::LatentPiece>(splits);
@@ -117,7 +117,6 @@ void run_splits(Context& context, std::span<const cpu::LatentTask<T>> tasks,
     size_t next = 0;
     for (size_t g = 0; g < groups.size(); ++g) {
         first_pieces[g] = int64_t(next);
-        rows += groups[g].row_count;
         for (int64_t split = 0; split < groups[g].split_end; ++split) {
             pieces[next] = groups[g];
             pieces[next++].split = split;
