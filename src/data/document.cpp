@@ -57,6 +57,8 @@ std::optional<std::string> from_base64(std::string_view text) {
     return bytes;
 }
 
+constexpr std::string_view kMend = " (is its folder there, and room on the disk?)";
+
 using Json = nlohmann::json;
 
 [[noreturn]] void refuse(const std::string& where, const std::string& what) {
@@ -173,7 +175,7 @@ DocumentWriter::DocumentWriter(std::filesystem::path path)
     : path_(std::move(path)), temporary_(path_) {
     temporary_ += concat(".tmp-", ::getpid());
     file_.open(temporary_, std::ios::binary | std::ios::trunc);
-    if (!file_) throw Error(Error::Kind::io, concat("cannot write ", path_.string()));
+    if (!file_) throw Error(Error::Kind::io, concat("cannot write ", path_.string(), kMend));
 }
 
 DocumentWriter::~DocumentWriter() {
@@ -185,14 +187,15 @@ DocumentWriter::~DocumentWriter() {
 
 void DocumentWriter::add(const Document& document) {
     file_ << to_json_line(document) << '\n';
-    if (!file_) throw Error(Error::Kind::io, concat("cannot write ", path_.string()));
+    if (!file_) throw Error(Error::Kind::io, concat("cannot write ", path_.string(), kMend));
 }
 
 void DocumentWriter::finish() {
     file_.close();
     std::error_code error;
     if (file_) std::filesystem::rename(temporary_, path_, error);
-    if (!file_ || error) throw Error(Error::Kind::io, concat("cannot write ", path_.string()));
+    if (!file_ || error)
+        throw Error(Error::Kind::io, concat("cannot write ", path_.string(), kMend));
     temporary_.clear();
 }
 

@@ -170,7 +170,9 @@ TokenDatasetWriter::TokenDatasetWriter(fs::path path, int64_t vocab_size)
     : path_(std::move(path)), vocab_size_(vocab_size), narrow_(vocab_size < kNarrowVocabulary) {
     const fs::path bin = with_extension(path_, ".bin");
     bin_.open(bin, std::ios::binary | std::ios::trunc);
-    if (!bin_) throw Error(Error::Kind::io, concat("cannot write ", bin.string()));
+    if (!bin_)
+        throw Error(Error::Kind::io,
+                    concat("cannot write ", bin.string(), " (is there room on the disk?)"));
 }
 
 void TokenDatasetWriter::add_document(std::span<const int32_t> ids) {
@@ -196,7 +198,9 @@ void TokenDatasetWriter::add_document(std::span<const int32_t> ids) {
 
 void TokenDatasetWriter::finish() {
     bin_.close();
-    if (!bin_) throw Error(Error::Kind::io, concat("cannot write ", path_.string(), ".bin"));
+    if (!bin_)
+        throw Error(Error::Kind::io,
+                    concat("cannot write ", path_.string(), ".bin (is there room on the disk?)"));
     std::string index(kMagic);
     append(index, uint64_t(1));
     append(index, narrow_ ? kUint16 : kInt32);

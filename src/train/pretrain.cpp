@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <numbers>
+#include <vector>
 
 #include "checkpoint/snapshot.h"
 #include "core/error.h"
@@ -45,6 +46,16 @@ void delete_run(const fs::path& run) {
     }
 }
 
+/// Pictures and texts that a kill left half written beside the whole ones.
+void remove_leftovers(const fs::path& run) {
+    std::vector<fs::path> leftovers;
+    for (const auto& entry : fs::directory_iterator(run)) {
+        const bool temporary = entry.path().filename().string().find(".tmp-") != std::string::npos;
+        if (temporary && entry.is_regular_file()) leftovers.push_back(entry.path());
+    }
+    for (const fs::path& path : leftovers) fs::remove(path);
+}
+
 /// One run from its beginning, or its last snapshot, to its end.
 class Run {
   public:
@@ -81,6 +92,7 @@ class Run {
         }
         fs::create_directories(out_);
         if (options_.resume) {
+            remove_leftovers(out_);
             auto latest = checkpoint::open_latest_snapshot(out_ / "snapshots");
             for (const std::string& reason : latest.skipped) options_.warn(reason);
             if (latest.snapshot) trainer_.restore(*latest.snapshot);
