@@ -4,7 +4,8 @@
 // Data flow of a split: copy [q_latent | q_pe] of the rows; for each block of 128 cache rows:
 // transpose it into panels for the scores, interleave its latent part for p·c; scores, softmax, o
 // += p·c. At V3's sizes a block is 147 KB read for 128·128·1088·2 = 36 MFLOP: 242 FLOP a byte, so
-// one query of 128 heads already multiplies more than it reads.
+// one query of 128 heads already multiplies more than it reads. Measured:
+// bench/results.md.
 #include "ops/cpu/attention_latent.h"
 
 #include "ops/cpu/attention_softmax.h"
