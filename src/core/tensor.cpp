@@ -1,20 +1,17 @@
 #include "core/tensor.h"
 
+#include "core/large_pages.h"
+
 #include <algorithm>
 #include <cstring>
-#include <new>
 
 namespace hadal {
 
 namespace {
 
-constexpr std::align_val_t kAlignment{64};  // one cache line, one AVX-512 register
-
 std::shared_ptr<std::byte> allocate(int64_t bytes) {
-    // One spare line: a vector load may start inside the last one.
-    auto* memory =
-        static_cast<std::byte*>(::operator new(size_t(bytes) + size_t(kAlignment), kAlignment));
-    return {memory, [](std::byte* p) { ::operator delete(p, kAlignment); }};
+    constexpr size_t kSpare = 64;  // a vector load may start inside the last line
+    return allocate_bytes(size_t(bytes) + kSpare);
 }
 
 int64_t row_elements(const Shape& shape) {

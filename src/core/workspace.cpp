@@ -1,7 +1,8 @@
 #include "core/workspace.h"
 
+#include "core/large_pages.h"
+
 #include <algorithm>
-#include <new>
 
 namespace hadal {
 
@@ -20,9 +21,7 @@ std::byte* Workspace::take_bytes(size_t bytes) {
     }
     if (chunk_ == chunks_.size()) {
         const size_t size = std::max({bytes, kFirstChunk, before_});  // doubles the total
-        auto* memory = static_cast<std::byte*>(::operator new(size, std::align_val_t{kLine}));
-        chunks_.push_back(
-            {{memory, [](std::byte* p) { ::operator delete(p, std::align_val_t{kLine}); }}, size});
+        chunks_.push_back({allocate_bytes(size), size});
         used_ = 0;
     }
     std::byte* memory = chunks_[chunk_].memory.get() + used_;
@@ -47,9 +46,7 @@ void Workspace::release(size_t chunk, size_t used) {
         chunks_.clear();
         before_ = 0;
         const size_t size = peak_ + kLine;
-        auto* memory = static_cast<std::byte*>(::operator new(size, std::align_val_t{kLine}));
-        chunks_.push_back(
-            {{memory, [](std::byte* p) { ::operator delete(p, std::align_val_t{kLine}); }}, size});
+        chunks_.push_back({allocate_bytes(size), size});
     }
 }
 

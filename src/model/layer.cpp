@@ -1,5 +1,6 @@
 #include "model/layer.h"
 
+#include "ops/convert.h"
 #include "ops/rms_norm.h"
 
 namespace hadal::model {
@@ -40,7 +41,7 @@ LayerBackward allocate_layer_backward(const ModelConfig& config, int64_t tokens,
 void Layer::feed_forward(Context& context, LayerSaved& saved, Tensor& y) const {
     ops::rms_norm(context, saved.middle, weights_.post_attention_layernorm, config_.rms_norm_eps,
                   saved.normed_middle, saved.r_middle);
-    y.copy_from(saved.middle);
+    ops::copy(context, saved.middle, y);
     if (is_moe_) {
         Experts(config_, weights_.moe).forward(context, saved.normed_middle, saved.moe, y);
     } else {
@@ -52,7 +53,7 @@ void Layer::forward(Context& context, const SequenceLayout& layout, LayerSaved& 
                     Tensor& y) const {
     ops::rms_norm(context, saved.x, weights_.input_layernorm, config_.rms_norm_eps, saved.normed,
                   saved.r);
-    saved.middle.copy_from(saved.x);
+    ops::copy(context, saved.x, saved.middle);
     AttentionMla(config_, weights_.self_attn)
         .forward(context, layout, saved.normed, saved.attention, saved.middle);
     feed_forward(context, saved, y);
@@ -62,7 +63,7 @@ void Layer::forward_cached(Context& context, const CachedLayout& layout, LayerSa
                            Tensor& y) const {
     ops::rms_norm(context, saved.x, weights_.input_layernorm, config_.rms_norm_eps, saved.normed,
                   saved.r);
-    saved.middle.copy_from(saved.x);
+    ops::copy(context, saved.x, saved.middle);
     AttentionMla(config_, weights_.self_attn)
         .forward_cached(context, layout, saved.normed, saved.attention, saved.middle);
     feed_forward(context, saved, y);
@@ -77,14 +78,14 @@ void Layer::backward_input(Context& context, const SequenceLayout& layout, const
         FeedForward(weights_.mlp)
             .backward_input(context, d_y, saved.mlp, work.mlp, work.d_normed_middle);
     }
-    work.d_middle.copy_from(d_y);  // the residual's way
+    ops::copy(context, d_y, work.d_middle);  // the residual's way
     ops::rms_norm_backward_input(context, work.d_normed_middle, saved.middle,
                                  weights_.post_attention_layernorm, saved.r_middle, /*add=*/true,
                                  work.d_middle);
     AttentionMla(config_, weights_.self_attn)
         .backward_input(context, layout, work.d_middle, saved.attention, work.attention,
                         work.d_normed);
-    d_x.copy_from(work.d_middle);
+    ops::copy(context, work.d_middle, d_x);
     ops::rms_norm_backward_input(context, work.d_normed, saved.x, weights_.input_layernorm, saved.r,
                                  /*add=*/true, d_x);
 }

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/random.h"
+#include "core/tensor_block.h"
 #include "formats/bfloat16.h"
 
 namespace hadal::model {
@@ -225,14 +226,29 @@ int64_t kv_bytes_per_token(const ModelConfig& config) {
     return config.num_hidden_layers * config.latent_dim() * size_of(DType::bf16);
 }
 
+namespace {
+
+/// Room for every parameter but the router biases, which are f32 in every model.
+TensorBlock block_for(const ModelConfig& config, DType dtype) {
+    Weights none;
+    int64_t elements = 0;
+    for (const Parameter& parameter : parameters(config, none)) {
+        if (parameter.role != Role::router_bias) elements += TensorBlock::room(parameter.shape);
+    }
+    return {elements, dtype};
+}
+
+}  // namespace
+
 Weights init_weights(Context& context, const ModelConfig& config, DType dtype, uint64_t seed) {
     Weights weights;
+    TensorBlock block = block_for(config, dtype);
     for (const Parameter& parameter : parameters(config, weights)) {
         if (parameter.role == Role::router_bias) {
             *parameter.tensor = Tensor::zeros(parameter.shape, DType::f32);
             continue;
         }
-        *parameter.tensor = Tensor::uninitialized(parameter.shape, dtype);
+        *parameter.tensor = block.take(parameter.shape);
         switch (dtype) {
             case DType::bf16:
                 fill_values<bf16>(context, parameter, config.initializer_range, seed);
@@ -254,9 +270,11 @@ Weights init_weights(Context& context, const ModelConfig& config, DType dtype, u
 
 Weights zero_gradients(const ModelConfig& config, DType dtype) {
     Weights weights;
+    TensorBlock block = block_for(config, dtype);
+    block.fill_zero();
     for (const Parameter& parameter : parameters(config, weights)) {
         if (parameter.role == Role::router_bias) continue;
-        *parameter.tensor = Tensor::zeros(parameter.shape, dtype);
+        *parameter.tensor = block.take(parameter.shape);
     }
     return weights;
 }

@@ -5,6 +5,7 @@
 #include "model/balance_loss.h"
 #include "model/head.h"
 #include "model/rotary_scaling.h"
+#include "ops/convert.h"
 #include "ops/embedding.h"
 #include "ops/matmul.h"
 #include "ops/rms_norm.h"
@@ -79,7 +80,7 @@ void backward_mtp(Context& context, const Model& model, const SequenceLayout& la
         MtpModule(model.config, model.weights.mtp[k], model.weights.embed_tokens)
             .backward(context, layout, hidden, saved.mtp[k], space.mtp, space.layer,
                       gradients.mtp[k], gradients.embed_tokens, space.d_normed);
-        if (k > 0) space.mtp.d_normed.copy_from(space.d_normed);
+        if (k > 0) ops::copy(context, space.d_normed, space.mtp.d_normed);
     }
 }
 

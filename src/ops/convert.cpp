@@ -90,4 +90,9 @@ void convert(Context& context, const Tensor& x, Tensor& y) {
     });
 }
 
+void copy(Context& context, const Tensor& x, Tensor& y) {
+    require(y, x.dtype(), x.shape(), "copy: y");
+    convert(context, x, y);
+}
+
 }  // namespace hadal::ops
