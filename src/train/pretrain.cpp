@@ -70,12 +70,17 @@ class Run {
         log.note(concat(summary_.resumed_from > 0 ? "resumed after step " : "started at step ",
                         summary_.resumed_from));
         bytes_per_token_ = find_data(recipe_).validation_bytes_per_token;
-        if (summary_.resumed_from == 0) add_first_validation();
-        while (!trainer_.finished()) {
-            train_step();
-            if (options_.stop_requested()) break;
+        try {
+            if (summary_.resumed_from == 0) add_first_validation();
+            while (!trainer_.finished()) {
+                train_step();
+                if (options_.stop_requested()) break;
+            }
+            finish();
+        } catch (const std::exception& error) {
+            log.note(concat("error after step ", trainer_.progress().step, ": ", error.what()));
+            throw;
         }
-        finish();
         return summary_;
     }
 
