@@ -2,11 +2,13 @@
 """Training speed of hadal and of Transformers on PyTorch, in turns on the same machine.
 
     peer_transformers.py --hadal build/release/hadal [--configs demo wide] [--modes …] [--rounds 3] [--steps 4] [--threads 4]
+                         [--sequences N] [--isa avx512]
 
 Both train the model of recipes/bench_<config>.toml (Transformers reads the very same [model] table) on batches of random tokens of the
 recipe's size with AdamW, clipped gradients, no MTP. Each round runs every mode of the peer once and hadal once, each in a process of its own, so that a
 change of the machine's mood meets both. Rates are medians: of the steps of a process, then of the rounds. The first step of
-each process (compilation, first touch of memory) does not count.
+each process (compilation, first touch of memory) does not count. On a machine with other work, compare tokens per processor second
+of one thread (--threads 1): another program's time is not in it, and OpenMP threads that wait for a processor do not spoil it.
 
 Modes of the peer: fp32, bf16 (weights and moments in bfloat16: it keeps no float32 master copy, hadal does), autocast (float32 weights,
 bfloat16 products); `-compile` adds torch.compile. Experts always run as grouped products, the peer's fastest way.
@@ -50,11 +52,11 @@ def run_peer(options):
         model.to(torch.bfloat16)
     forward = torch.compile(model) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
-    shape = (recipe["batch"]["sequences"], recipe["data"]["seq_len"])
-    seconds = []
+    shape = (options.sequences or recipe["batch"]["sequences"], recipe["data"]["seq_len"])
+    seconds, processor = [], []
     for _ in range(options.steps + 1):
         ids = torch.randint(settings["vocab_size"], shape)
-        begin = time.perf_counter()
+        begin, processor_begin = time.perf_counter(), time.process_time()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "autocast"):
             loss = forward(input_ids=ids, labels=ids, use_cache=False).loss
         loss.backward()
@@ -63,7 +65,9 @@ def run_peer(options):
         optimizer.zero_grad(set_to_none=True)
         float(loss.detach())
         seconds.append(time.perf_counter() - begin)
-    print(json.dumps({"tokens_per_second": shape[0] * shape[1] / statistics.median(seconds[1:]), "first_step_seconds": seconds[0],
+        processor.append(time.process_time() - processor_begin)
+    print(json.dumps({"tokens_per_second": shape[0] * shape[1] / statistics.median(seconds[1:]),
+                      "tokens_per_processor_second": shape[0] * shape[1] / statistics.mean(processor[1:]), "first_step_seconds": seconds[0],
                       "parameters": sum(weight.numel() for weight in model.parameters()), "torch": torch.__version__,
                       "transformers": transformers.__version__}))
 
@@ -76,20 +80,28 @@ def last_json(words):
 
 
 def measure(options, config):
-    rates, details = {}, {}
+    rates, details, processor = {}, {}, {}
     for round_number in range(options.rounds):
         for mode in [*options.modes, "hadal"]:
             if mode == "hadal":
                 words = [options.hadal, "bench", "train", f"recipes/bench_{config}.toml", "--steps", options.steps, "--threads",
                          options.threads, "--json"]
+                if options.sequences:
+                    words += ["--set", f"batch.sequences={options.sequences}", "--set", f"batch.micro_batch={options.sequences}"]
+                if options.isa:
+                    words += ["--isa", options.isa]
             else:
                 words = [sys.executable, __file__, "--peer", mode, "--configs", config, "--steps", options.steps, "--threads",
                          options.threads]
+                if options.sequences:
+                    words += ["--sequences", options.sequences]
             result = last_json(words)
             details[mode] = result
             rates.setdefault(mode, []).append(result["tokens_per_second"])
-            print(f"round {round_number + 1} {config} {mode}: {rates[mode][-1]:.0f} tokens/s", file=sys.stderr)
-    return rates, details
+            processor.setdefault(mode, []).append(result["tokens_per_processor_second"])
+            print(f"round {round_number + 1} {config} {mode}: {rates[mode][-1]:.0f} tokens/s, "
+                  f"{processor[mode][-1]:.0f} per processor second", file=sys.stderr)
+    return rates, details, {mode: statistics.median(values) for mode, values in processor.items()}
 
 
 def main():
@@ -100,6 +112,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4, help="measured in each process, after one that warms up")
     parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--sequences", type=int, help="of a batch, instead of the recipe's")
+    parser.add_argument("--isa", help="hadal's instruction set; cap the peer's with ONEDNN_MAX_CPU_ISA")
     parser.add_argument("--peer", choices=MODES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
@@ -107,17 +121,18 @@ def main():
     if not options.hadal:
         parser.error("--hadal is missing")
     for config in options.configs:
-        rates, details = measure(options, config)
+        rates, details, processor = measure(options, config)
         medians = {mode: statistics.median(values) for mode, values in rates.items()}
         best = max(options.modes, key=medians.get)
         ours = details["hadal"]
         print(f"\n{config}: {details[best]['parameters'] / 1e6:.1f} M parameters, {ours['mflop_per_token']:.1f} MFLOP a token, "
               f"{options.threads} threads, torch {details[best]['torch']}, transformers {details[best]['transformers']}, "
               f"hadal on {ours['isa']}")
-        print(f"{'':18}{'tokens/s':>10}{'lowest':>10}{'highest':>10}{'hadal ÷ it':>12}")
+        print(f"{'':18}{'tokens/s':>10}{'lowest':>10}{'highest':>10}{'hadal ÷ it':>12}{'per processor s':>17}{'hadal ÷ it':>12}")
         for mode, values in rates.items():
             ratio = medians["hadal"] / medians[mode]
-            print(f"{mode:18}{medians[mode]:10.0f}{min(values):10.0f}{max(values):10.0f}{ratio:12.2f}")
+            print(f"{mode:18}{medians[mode]:10.0f}{min(values):10.0f}{max(values):10.0f}{ratio:12.2f}"
+                  f"{processor[mode]:17.0f}{processor['hadal'] / processor[mode]:12.2f}")
         print(f"against its best mode ({best}): {medians['hadal'] / medians[best]:.2f} times; "
               f"share of hadal's own matrix-product peak: {ours['share_of_peak']:.0%}")
 
