@@ -8,6 +8,7 @@
 
 #include "cli/arguments.h"
 #include "cli/machine.h"
+#include "cli/recipe_argument.h"
 #include "cli/report.h"
 #include "ops/matmul.h"
 #include "train/memory_plan.h"
@@ -51,16 +52,8 @@ int64_t peak_bytes() {
     return int64_t(usage.ru_maxrss) * 1024;
 }
 
-train::Recipe recipe_of(const Arguments& arguments) {
-    std::vector<std::string> sets = arguments.texts("--set");
-    if (arguments.globals().seed) sets.push_back(concat("run.seed=", *arguments.globals().seed));
-    if (arguments.globals().dtype)
-        sets.push_back(concat("run.dtype=", name(*arguments.globals().dtype)));
-    return train::read_recipe(arguments.path("RECIPE"), sets);
-}
-
 void run_bench_train(const Arguments& arguments, Report& report) {
-    const train::Recipe recipe = recipe_of(arguments);
+    const train::Recipe recipe = read_recipe_argument(arguments);
     const int64_t steps = arguments.integer("--steps", 1, 1'000'000);
     Machine machine(arguments.globals());
     std::vector<double> seconds;

@@ -6,6 +6,7 @@
 
 #include "cli/arguments.h"
 #include "cli/machine.h"
+#include "cli/recipe_argument.h"
 #include "cli/report.h"
 #include "cli/stop_signals.h"
 #include "train/memory_plan.h"
@@ -15,14 +16,6 @@
 namespace hadal::cli {
 
 namespace {
-
-train::Recipe recipe_of(const Arguments& arguments) {
-    std::vector<std::string> sets = arguments.texts("--set");
-    if (arguments.globals().seed) sets.push_back(concat("run.seed=", *arguments.globals().seed));
-    if (arguments.globals().dtype)
-        sets.push_back(concat("run.dtype=", name(*arguments.globals().dtype)));
-    return train::read_recipe(arguments.path("RECIPE"), sets);
-}
 
 /// A line on standard error that is written over at every step; only on a terminal.
 class ProgressLine {
@@ -122,7 +115,7 @@ void report_plan(const train::Recipe& recipe, Report& report) {
 }
 
 void run_train(const Arguments& arguments, Report& report) {
-    const train::Recipe recipe = recipe_of(arguments);
+    const train::Recipe recipe = read_recipe_argument(arguments);
     if (arguments.flag("--dry-run")) return report_plan(recipe, report);
     StopSignals signals;
     Machine machine(arguments.globals());

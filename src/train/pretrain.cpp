@@ -116,7 +116,7 @@ class Run {
     void add_first_validation() {
         Metrics metrics{.seq_len = recipe_.data.seq_len, .bytes_peak = peak_bytes()};
         if (!add_validation(metrics)) return;
-        metrics.loss = *metrics.validation_loss;
+        metrics.loss = metrics.validation_loss.value_or(0);
         log_->add(metrics, {});
     }
 

@@ -51,24 +51,24 @@ class Setter {
     }
     void store(const toml::node& node, int64_t& target) const {
         if (!node.is_integer()) wrong_type(node, "a whole number");
-        check_range(double(*node.value<int64_t>()));
-        target = *node.value<int64_t>();
+        check_range(double(node.value_or(int64_t{0})));
+        target = node.value_or(int64_t{0});
     }
     void store(const toml::node& node, double& target) const {
         if (!node.is_number()) wrong_type(node, "a number");
-        check_range(*node.value<double>());
-        target = *node.value<double>();
+        check_range(node.value_or(0.0));
+        target = node.value_or(0.0);
     }
     void store(const toml::node& node, bool& target) const {
         if (!node.is_boolean()) wrong_type(node, "true or false");
-        target = *node.value<bool>();
+        target = node.value_or(false);
     }
     void store(const toml::node& node, std::string& target) const {
         std::string text;
         if (key_.is_position && node.is_integer()) {
-            text = std::to_string(*node.value<int64_t>());
+            text = std::to_string(node.value_or(int64_t{0}));
         } else if (node.is_string()) {
-            text = *node.value<std::string>();
+            text = node.value_or(std::string());
         } else {
             wrong_type(node, key_.is_position ? "a position such as \"60%\" or \"10B\"" : "a text");
         }
@@ -109,10 +109,10 @@ nlohmann::json to_json(const toml::node& node, const std::string& where) {
         for (const toml::node& item : *array) list.push_back(to_json(item, where));
         return list;
     }
-    if (node.is_string()) return *node.value<std::string>();
-    if (node.is_integer()) return *node.value<int64_t>();
-    if (node.is_floating_point()) return *node.value<double>();
-    if (node.is_boolean()) return *node.value<bool>();
+    if (node.is_string()) return node.value_or(std::string());
+    if (node.is_integer()) return node.value_or(int64_t{0});
+    if (node.is_floating_point()) return node.value_or(0.0);
+    if (node.is_boolean()) return node.value_or(false);
     reject(where, "a date is no value of a model's configuration");
 }
 
@@ -131,7 +131,7 @@ std::string text_value(const toml::table& table, const std::string& key, const s
     if (node == nullptr) return "";
     if (!node->is_string())
         reject(where, concat("model.", key, " wants a text, got ", type_name(*node)));
-    return *node->value<std::string>();
+    return node->value_or(std::string());
 }
 
 /// The configuration: a preset's, or that of a model directory, or none; overlaid with the other
