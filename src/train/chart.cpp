@@ -32,7 +32,7 @@ std::string label(double value) {
             break;
         }
     }
-    std::snprintf(text, sizeof text, "%.4g%s", value, unit);
+    std::snprintf(text, sizeof text, "%.4g%s", value + 0.0, unit);  // −0 + 0 is 0
     return text;
 }
 
