@@ -1,5 +1,6 @@
 #include "optim/adamw.h"
 
+#include "core/tensor_block.h"
 #include "ops/adamw_step.h"
 #include "ops/convert.h"
 #include "optim/each_parameter.h"
@@ -9,13 +10,20 @@ namespace hadal::optim {
 Adamw::Adamw(Context& context, std::span<const OptimizedParameter> parameters,
              const AdamwSettings& settings)
     : parameters_(parameters.begin(), parameters.end()), settings_(settings) {
+    int64_t room = 0, master_room = 0;
+    for (const OptimizedParameter& p : parameters_) {
+        const int64_t elements = TensorBlock::room(p.parameter.shape());
+        room += elements;
+        if (p.parameter.dtype() != DType::f32) master_room += elements;
+    }
+    TensorBlock m(room, DType::f32), v(room, DType::f32), masters(master_room, DType::f32);
+    m.fill_zero();
+    v.fill_zero();
     for (OptimizedParameter& p : parameters_) {
-        State state{.name = p.name,
-                    .master = p.parameter,
-                    .m = Tensor::zeros(p.parameter.shape(), DType::f32),
-                    .v = Tensor::zeros(p.parameter.shape(), DType::f32)};
+        const Shape& shape = p.parameter.shape();
+        State state{.name = p.name, .master = p.parameter, .m = m.take(shape), .v = v.take(shape)};
         if (p.parameter.dtype() != DType::f32) {
-            state.master = Tensor::uninitialized(p.parameter.shape(), DType::f32);
+            state.master = masters.take(shape);
             ops::convert(context, p.parameter, state.master);
         }
         states_.push_back(std::move(state));
