@@ -260,10 +260,11 @@ def check_kills(folder):
     """Killed at random moments, most of them inside a snapshot's writing, a run always goes on and ends with the same bits."""
     random.seed(os.environ.get("HADAL_TEST_SEED", "1"))
     kills = int(os.environ.get("HADAL_TEST_KILLS", "10"))
-    settings = ["--set", "run.steps=40", "--set", "snapshot.every=1", "--set", "snapshot.keep=2", "--threads", "2"]
+    steps = 4 * kills
+    settings = ["--set", f"run.steps={steps}", "--set", "snapshot.every=1", "--set", "snapshot.keep=2", "--threads", "2"]
     begin = time.monotonic()
     run("train", folder / "recipe.toml", *settings, "--set", f"run.out={folder / 'whole'}")
-    step_seconds = (time.monotonic() - begin) / 41
+    step_seconds = (time.monotonic() - begin) / (steps + 1)
     words = [HADAL, "train", str(folder / "recipe.toml"), *settings, "--set", f"run.out={folder / 'killed'}", "--resume"]
     for kill in range(kills):
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
