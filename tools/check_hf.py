@@ -7,8 +7,9 @@ For each MODEL written by hadal (none: fresh ones of the presets tiny and mini a
 saves: the model loads in DeepseekV3ForCausalLM, logits agree, greedy tokens agree; where a tokenizer lies beside the model, ids agree.
 
 Tolerances. float32: the largest difference is at most 1e-4 of the largest logit. bfloat16: both sides round every intermediate
-to 8 bits, in different orders; the relative L2 distance of either from a float32 run of the same weights is measured, and hadal's
-may be at most 1.5 times Transformers' own.
+to 8 bits, in different orders; the relative L2 distance of either from a float32 run of the same weights is measured at each
+position, and hadal's median may be at most 1.5 times Transformers' own. The median, because at a few positions two experts are so
+close that rounding swaps them, on either side.
 """
 import argparse
 import json
@@ -74,10 +75,10 @@ def compare(arguments, name, model, folder):
     with torch.no_grad():
         theirs = half(ids).logits.float()
     ours = hadal_logits(arguments, model, ids, "bf16", folder)
-    distance = lambda x: float((x - exact).norm() / exact.norm())
+    distance = lambda x: float(((x - exact).norm(dim=-1) / exact.norm(dim=-1)).median())
     if config.get("torch_dtype", config.get("dtype")) == "bfloat16":
         report(f"{name} bf16 logits", distance(ours) <= 1.5 * distance(theirs),
-               f"relative L2 from float32: hadal {distance(ours):.4f}, Transformers {distance(theirs):.4f}")
+               f"median relative L2 from float32: hadal {distance(ours):.4f}, Transformers {distance(theirs):.4f}")
     prompt = ids[:1, :16]
     with torch.no_grad():
         tokens = exact_model.generate(prompt, max_new_tokens=24, do_sample=False, eos_token_id=None, pad_token_id=0)

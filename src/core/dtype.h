@@ -30,15 +30,19 @@ enum class DType : uint8_t { f64, f32, bf16, f16, f8_e4m3, i64, i32, i16, i8, u8
 constexpr int64_t size_of(DType dtype) {
     switch (dtype) {
         case DType::f64:
-        case DType::i64: return 8;
+        case DType::i64:
+            return 8;
         case DType::f32:
-        case DType::i32: return 4;
+        case DType::i32:
+            return 4;
         case DType::bf16:
         case DType::f16:
-        case DType::i16: return 2;
+        case DType::i16:
+            return 2;
         case DType::f8_e4m3:
         case DType::i8:
-        case DType::u8: return 1;
+        case DType::u8:
+            return 1;
     }
     return 0;
 }
@@ -48,7 +52,8 @@ std::string_view name(DType dtype);
 
 /// The DType of a C++ element type: dtype_of<float> == DType::f32.
 template <class T>
-inline constexpr DType dtype_of = [] { static_assert(sizeof(T) == 0, "no tensor holds this type"); }();
+inline constexpr DType dtype_of =
+    [] { static_assert(sizeof(T) == 0, "no tensor holds this type"); }();
 template <>
 inline constexpr DType dtype_of<double> = DType::f64;
 template <>

@@ -1,4 +1,5 @@
-// Errors: thrown where the fault is found, caught at the edges only (command line, server, trainer).
+// Errors: thrown where the fault is found, caught at the edges only (command line, server,
+// trainer).
 #pragma once
 
 #include <cstdlib>

@@ -12,7 +12,8 @@ namespace hadal {
 
 class FileMap {
   public:
-    /// Error(io), or Error(bad_input) where there is no such file, names it and the system's reason. An empty file gives an empty span.
+    /// Error(io), or Error(bad_input) where there is no such file, names it and the system's
+    /// reason. An empty file gives an empty span.
     static std::shared_ptr<const FileMap> open(const std::filesystem::path& path);
     ~FileMap();
     FileMap(const FileMap&) = delete;
@@ -38,8 +39,9 @@ class FileMap {
 /// The whole file as a string. Errors as above.
 std::string read_file(const std::filesystem::path& path);
 
-/// Replaces `path` by `content` in one step: written beside it, flushed to the disk, renamed. After a crash the file
-/// holds either the old content or the new. Error(io) leaves the old one and no temporary file.
+/// Replaces `path` by `content` in one step: written beside it, flushed to the disk, renamed. After
+/// a crash the file holds either the old content or the new. Error(io) leaves the old one and no
+/// temporary file.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
 /// Flushes a directory's entries (created, renamed files) to the disk.

@@ -14,7 +14,8 @@ enum class Isa {
     amx,       // avx512 and AMX tiles of BF16 and INT8
 };
 
-/// The best set that this machine and its kernel offer. For `amx` this asks the kernel for the tile state.
+/// The best set that this machine and its kernel offer. For `amx` this asks the kernel for the tile
+/// state.
 Isa best_isa();
 /// All sets that this machine can run, in rising order.
 std::vector<Isa> available_isas();

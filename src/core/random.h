@@ -1,5 +1,5 @@
-// Random numbers that are a pure function of (seed, stream, index): the same on every machine, for any thread count and
-// any order of asking. Nothing to save in a snapshot.
+// Random numbers that are a pure function of (seed, stream, index): the same on every machine, for
+// any thread count and any order of asking. Nothing to save in a snapshot.
 #pragma once
 
 #include <cmath>
@@ -30,7 +30,8 @@ constexpr double random_uniform(uint64_t seed, uint64_t stream, uint64_t index) 
 
 /// Standard normal (Box and Muller 1958).
 inline double random_normal(uint64_t seed, uint64_t stream, uint64_t index) {
-    const double u = 1 - random_uniform(seed, stream, 2 * index);  // (0, 1]: its logarithm is finite
+    const double u =
+        1 - random_uniform(seed, stream, 2 * index);  // (0, 1]: its logarithm is finite
     const double v = random_uniform(seed, stream, 2 * index + 1);
     return std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
 }

@@ -1,5 +1,5 @@
-// A tensor: a shape over memory that it owns or shares. Row-major; only the distance between rows may exceed a row's
-// length (a view of some columns). Knows no arithmetic: that is src/ops.
+// A tensor: a shape over memory that it owns or shares. Row-major; only the distance between rows
+// may exceed a row's length (a view of some columns). Knows no arithmetic: that is src/ops.
 #pragma once
 
 #include <array>
@@ -52,8 +52,9 @@ class Tensor {
     static Tensor zeros(Shape shape, DType dtype);
     /// Uninitialised, aligned to 64 bytes.
     static Tensor uninitialized(Shape shape, DType dtype);
-    /// Memory of somebody else (a mapped file, a vector): `owner` keeps it alive. Views and slices share the owner too,
-    /// which is why it is a shared_ptr: a weight's view outlives the file object that mapped it.
+    /// Memory of somebody else (a mapped file, a vector): `owner` keeps it alive. Views and slices
+    /// share the owner too, which is why it is a shared_ptr: a weight's view outlives the file
+    /// object that mapped it.
     static Tensor over(void* data, Shape shape, DType dtype, std::shared_ptr<const void> owner);
 
     bool empty() const {
@@ -144,7 +145,8 @@ class Tensor {
     DType dtype_ = DType::f32;
 };
 
-/// Throws Error(internal) naming `what` unless the tensor has this type and shape. −1 in `shape` matches any size.
+/// Throws Error(internal) naming `what` unless the tensor has this type and shape. −1 in `shape`
+/// matches any size.
 void require(const Tensor& tensor, DType dtype, Shape shape, std::string_view what);
 
 }  // namespace hadal

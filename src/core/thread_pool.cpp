@@ -45,8 +45,9 @@ uint32_t wait_for_change(const std::atomic<uint32_t>& value, uint32_t old) {
 // the thread, hence thread_local.
 thread_local bool inside_job = false;
 
-// The gate of a job: whether it is open, and how many workers are inside. The submitter waits only for workers that came
-// in: one that the system has descheduled (another process wants its core) delays nobody.
+// The gate of a job: whether it is open, and how many workers are inside. The submitter waits only
+// for workers that came in: one that the system has descheduled (another process wants its core)
+// delays nobody.
 constexpr uint32_t kOpen = 1u << 31;
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The one thread pool. Workers spin for some ten microseconds after a job, then park in the kernel: a fork/join inside
-// a forward pass costs well under a microsecond, an idle process costs nothing.
+// The one thread pool. Workers spin for some ten microseconds after a job, then park in the kernel:
+// a fork/join inside a forward pass costs well under a microsecond, an idle process costs nothing.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,8 @@ namespace hadal {
 
 class ThreadPool {
   public:
-    /// `threads` ≥ 1 counts the caller too. 0 picks the processors this process may run on (affinity and cgroup quota).
+    /// `threads` ≥ 1 counts the caller too. 0 picks the processors this process may run on
+    /// (affinity and cgroup quota).
     explicit ThreadPool(int threads = 0);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
@@ -23,11 +24,12 @@ class ThreadPool {
         return int(workers_.size()) + 1;
     }
 
-    /// Calls body(begin, end, thread) on disjoint ranges that cover [0, count), each of at most `grain` items, taken
-    /// in order by whichever thread is free; `thread` < size() is unique among the calls that run at one time, for
-    /// per-thread scratch. Returns when all are done; the first exception thrown is rethrown here. A call from inside
-    /// a body, or from a second thread while a job runs, runs the range on the calling thread alone (thread index 0
-    /// is then that caller's: do not index the outer job's scratch with it).
+    /// Calls body(begin, end, thread) on disjoint ranges that cover [0, count), each of at most
+    /// `grain` items, taken in order by whichever thread is free; `thread` < size() is unique among
+    /// the calls that run at one time, for per-thread scratch. Returns when all are done; the first
+    /// exception thrown is rethrown here. A call from inside a body, or from a second thread while
+    /// a job runs, runs the range on the calling thread alone (thread index 0 is then that
+    /// caller's: do not index the outer job's scratch with it).
     template <class Body>
     void parallel_ranges(int64_t count, int64_t grain, const Body& body) {
         using Plain = std::remove_reference_t<Body>;

@@ -1,4 +1,5 @@
-// Scratch memory of operators: a stack of bytes that grows in the first steps and is then reused for ever.
+// Scratch memory of operators: a stack of bytes that grows in the first steps and is then reused
+// for ever.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +34,8 @@ class Workspace {
         size_t used_;
     };
 
-    /// Uninitialised memory, aligned to 64 bytes, until the enclosing Scope ends. From one thread only.
+    /// Uninitialised memory, aligned to 64 bytes, until the enclosing Scope ends. From one thread
+    /// only.
     template <class T>
     std::span<T> take(int64_t count) {
         return {reinterpret_cast<T*>(take_bytes(size_t(count) * sizeof(T))), size_t(count)};
@@ -55,8 +57,8 @@ class Workspace {
     void release(size_t chunk, size_t used);
 
     std::vector<Chunk> chunks_;
-    size_t chunk_ = 0;  // index of the chunk in use
-    size_t used_ = 0;   // bytes used in it
+    size_t chunk_ = 0;   // index of the chunk in use
+    size_t used_ = 0;    // bytes used in it
     size_t before_ = 0;  // bytes in the chunks before it
     size_t peak_ = 0;
 };

@@ -1,4 +1,5 @@
-// float32 ↔ bfloat16 and binary16, one value at a time. The vector forms are in ops/cpu/simd.h; both give the same bits.
+// float32 ↔ bfloat16 and binary16, one value at a time. The vector forms are in ops/cpu/simd.h;
+// both give the same bits.
 #pragma once
 
 #include <bit>

@@ -151,7 +151,8 @@ std::vector<int32_t> Generator::choose(const Tensor& hidden, std::span<const int
     const int64_t first_position = cache_.length - rows + 1;  // of the token that row 0 decides
     std::vector<int32_t> chosen;
     for (int64_t i = 0; i < rows; ++i) {
-        chosen.push_back(sampler.sample(logits.row<float>(i).first(size_t(num_ids_)), first_position + i));
+        chosen.push_back(
+            sampler.sample(logits.row<float>(i).first(size_t(num_ids_)), first_position + i));
         if (i < int64_t(drafted.size()) && chosen.back() != drafted[size_t(i)]) break;
     }
     return chosen;

@@ -66,7 +66,7 @@ class Generator {
     model::CachedSequence cache_;  // main layers, then MTP layers
     int64_t mtp_length_ = 0;       // positions in the MTP layer's cache
     int64_t capacity_ = 0;
-    int64_t num_ids_ = 0;  // of the head, those that may be chosen
+    int64_t num_ids_ = 0;          // of the head, those that may be chosen
     std::vector<int32_t> tokens_;  // those in the cache: cache_.length of them
 };
 

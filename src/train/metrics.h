@@ -29,7 +29,8 @@ struct Metrics {
     std::optional<double> validation_loss = std::nullopt;
     std::optional<double> validation_mtp_loss = std::nullopt;
     std::optional<double> bits_per_byte = std::nullopt;
-    // As max_violation, over the whole validation set: single batches are of few documents, whose experts differ.
+    // As max_violation, over the whole validation set: single batches are of few documents, whose
+    // experts differ.
     std::optional<double> validation_max_violation = std::nullopt;
 };
 

@@ -16,7 +16,7 @@
 
 namespace hadal::ops::cpu {
 
-constexpr int64_t kLatentRows = 128;    // rows that share one reading of the keys: one query of V3
+constexpr int64_t kLatentRows = 128;   // rows that share one reading of the keys: one query of V3
 constexpr int64_t kLatentSplit = 512;  // keys; a multiple of the block in attention_softmax.h
 
 struct LatentSizes {

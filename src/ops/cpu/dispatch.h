@@ -1,4 +1,5 @@
-// Picks the kernel set at run time: with_isa(context.isa, [&]<Isa isa>() { cpu::rms_norm_rows<isa>(…); });
+// Picks the kernel set at run time: with_isa(context.isa, [&]<Isa isa>() {
+// cpu::rms_norm_rows<isa>(…); });
 #pragma once
 
 #include "core/isa.h"
