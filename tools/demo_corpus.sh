@@ -48,8 +48,8 @@ if [ -n "$sources" ] && "$hadal" data collect $sources --max-bytes 60000 --out "
     local_text="$work/local.jsonl"
 fi
 "$hadal" data synth --seed 1 --out "$work/tasks.jsonl" \
-    --task story="$(share 12000)" --task arithmetic="$(share 100000)" --task recall="$(share 20000)" \
-    --task copy="$(share 10000)" --task reverse="$(share 10000)" --task sort="$(share 10000)" \
+    --task story="$(share 12000)" --task arithmetic="$(share 20000)" --task addition="$(share 160000)" \
+    --task recall="$(share 10000)" --task copy="$(share 10000)" \
     --evaluation "$work/evaluation.jsonl" --evaluation-count 100
 
 # shellcheck disable=SC2086  # empty or one word

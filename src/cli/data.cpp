@@ -386,7 +386,8 @@ extern const Command kDataSynth = {
     .options =
         {{.name = "--task",
           .value = "NAME=COUNT",
-          .help = "story, arithmetic, recall, copy, reverse or sort; a twentieth more is held out "
+          .help = "story, arithmetic, recall, copy, reverse, sort or addition; a twentieth more is "
+                  "held out "
                   "(1000 of each)",
           .repeated = true},
          {.name = "--evaluation",

@@ -15,8 +15,8 @@ namespace hadal::data {
 
 namespace {
 
-constexpr std::array kTasks = {Task::story, Task::arithmetic, Task::recall,
-                               Task::copy,  Task::reverse,    Task::sort};
+constexpr std::array kTasks = {Task::story,   Task::arithmetic, Task::recall,  Task::copy,
+                               Task::reverse, Task::sort,       Task::addition};
 
 template <size_t count>
 std::string_view pick(const std::string_view (&list)[count], RandomSequence& random) {
@@ -129,6 +129,19 @@ Example arithmetic(RandomSequence& random) {
     return random.below(2) == 0 ? sum(a, b, random) : difference(a, b, random);
 }
 
+/// "47 + 25 = 72" as "7 4 + 5 2 = 2 7 0": from the units on, so that each digit of the answer needs
+/// only what stands before it.
+Example addition(RandomSequence& random) {
+    const uint64_t a = random.below(100);
+    const uint64_t b = random.below(100);
+    const uint64_t sum = a + b;
+    Example example;
+    example.key = std::min(a, b) * 100 + std::max(a, b);
+    example.prompt = concat("digits ", a % 10, " ", a / 10, " + ", b % 10, " ", b / 10, " =");
+    example.answer = concat(" ", sum % 10, " ", sum / 10 % 10, " ", sum / 100);
+    return example;
+}
+
 Example recall_values(RandomSequence& random) {
     const size_t pairs = 3 + random.below(6);
     const std::vector<std::string> keys = pick_several(kNouns, pairs, random);
@@ -208,6 +221,8 @@ Example draw(Task task, RandomSequence& random) {
             return story(random);
         case Task::arithmetic:
             return arithmetic(random);
+        case Task::addition:
+            return addition(random);
         case Task::recall:
             return recall(random);
         case Task::copy:
@@ -233,6 +248,8 @@ std::string_view name(Task task) {
             return "story";
         case Task::arithmetic:
             return "arithmetic";
+        case Task::addition:
+            return "addition";
         case Task::recall:
             return "recall";
         case Task::copy:

@@ -22,6 +22,7 @@ enum class Task {
     copy,        // a list of words again
     reverse,     // the same from the end
     sort,        // numbers in ascending order
+    addition,    // two numbers below 100 and their sum, digit by digit from the units on
 };
 
 std::span<const Task> all_tasks();

@@ -53,6 +53,12 @@ std::string solve(Task task, const std::string& prompt) {
             contains(prompt, "-") || contains(prompt, "minus") || contains(prompt, "gives away");
         return std::to_string(minus ? numbers[0] - numbers[1] : numbers[0] + numbers[1]);
     }
+    if (task == Task::addition) {
+        const auto digits = numbers_in(prompt);  // units and tens of both
+        REQUIRE(digits.size() == 4);
+        const auto sum = digits[0] + 10 * digits[1] + digits[2] + 10 * digits[3];
+        return concat(sum % 10, " ", sum / 10 % 10, " ", sum / 100);
+    }
     if (task == Task::recall && contains(prompt, "What does ")) {
         const std::string name = split_words(prompt.substr(prompt.find("What does ") + 10))[0];
         const size_t begin = prompt.find(name + " has ") + name.size() + 5;
@@ -87,6 +93,11 @@ std::string subject(Task task, const std::string& prompt) {
                          !contains(prompt, "gives away");
         if (sum) std::sort(numbers.begin(), numbers.end());
         return concat(sum ? "+" : "-", numbers[0], " ", numbers[1]);
+    }
+    if (task == Task::addition) {
+        const auto digits = numbers_in(prompt);
+        const auto a = digits[0] + 10 * digits[1], b = digits[2] + 10 * digits[3];
+        return concat(std::min(a, b), " ", std::max(a, b));
     }
     if (task == Task::recall) {
         const auto words = split_words(prompt);
