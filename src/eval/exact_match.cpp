@@ -78,6 +78,7 @@ std::vector<ExactMatchScore> exact_match(Context& context, const model::Model& m
         infer::GenerateOptions options{.max_new_tokens = max_new_tokens,
                                        .num_ids = tokenizer.vocab_size()};
         for (const int64_t id : model.config.eos_token_ids) options.stop_ids.push_back(int32_t(id));
+        if (tokenizer.eos_id()) options.stop_ids.push_back(*tokenizer.eos_id());
         options.on_token = [&](int32_t id) {
             // A padded vocabulary has ids that are no token's.
             if (id < tokenizer.vocab_size()) written += tokenizer.token_bytes(id);

@@ -87,6 +87,31 @@ TEST_CASE("exact_match: what the model writes counts as right, anything else as 
     CHECK(scores[1].correct == 0);
 }
 
+TEST_CASE(
+    "exact_match: the tokenizer's end of text ends an answer, also where config.json names none") {
+    Setting s;
+    REQUIRE(s.model.config.eos_token_ids == std::vector<int64_t>{1});
+    s.model.config.eos_token_ids.clear();
+    REQUIRE(s.tokenizer.eos_id() == 1);
+    const std::string prompt = "the fox";
+    std::vector<int32_t> ids;
+    if (s.tokenizer.add_bos() && s.tokenizer.bos_id()) ids.push_back(*s.tokenizer.bos_id());
+    for (const int32_t id : s.tokenizer.encode(prompt)) ids.push_back(id);
+    Tensor row = Tensor::zeros({1, int64_t(ids.size()) + 1}, DType::i32);
+    std::copy(ids.begin(), ids.end(), row.values<int32_t>().begin());
+    const auto owned = [](Shape shape, DType dtype) { return Tensor::zeros(shape, dtype); };
+    model::Saved saved =
+        model::allocate_saved(s.model.config, int64_t(ids.size()), DType::f32, false, owned);
+    model::forward(s.context, s.model, model::make_batch(row), saved);
+    // A head whose only row that is not zero points along the prompt's last hidden state: it says
+    // "end of text".
+    s.model.weights.lm_head.fill_zero();
+    const auto hidden = saved.normed.row<float>(int64_t(ids.size()) - 1);
+    std::copy(hidden.begin(), hidden.end(), s.model.weights.lm_head.row<float>(1).begin());
+    const auto scores = exact_match(s.context, s.model, s.tokenizer, {{"end", prompt, ""}}, 5);
+    CHECK(scores[0].correct == 1);
+}
+
 TEST_CASE("exact_match: value and standard error") {
     const ExactMatchScore score{"t", 100, 25};
     CHECK(score.value() == doctest::Approx(0.25));
