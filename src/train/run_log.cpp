@@ -5,9 +5,9 @@
 #include <ctime>
 #include <numeric>
 
+#include "chart/chart.h"
 #include "core/error.h"
 #include "core/file_map.h"
-#include "train/chart.h"
 
 namespace hadal::train {
 
@@ -121,11 +121,11 @@ void RunLog::draw(bool log_axis) {
 
 void RunLog::draw_expert_load() {
     const int64_t step = history_.empty() ? 0 : history_.back().step;
-    HeatMap map{.title = concat("Expert load up to step ", step),
-                .x_label = "expert",
-                .y_label = "tokens / even share",
-                .row_names = {},
-                .values = {}};
+    chart::HeatMap map{.title = concat("Expert load up to step ", step),
+                       .x_label = "expert",
+                       .y_label = "tokens / even share",
+                       .row_names = {},
+                       .values = {}};
     for (size_t layer = 0; layer < expert_load_.size(); ++layer) {
         const auto& load = expert_load_[layer];
         const auto total = std::accumulate(load.begin(), load.end(), int64_t(0));
@@ -135,14 +135,15 @@ void RunLog::draw_expert_load() {
         }
         map.row_names.push_back(concat("MoE ", layer + 1));
     }
-    write_file_atomically(run_ / "expert_load.svg", heat_map_svg(map));
+    write_file_atomically(run_ / "expert_load.svg", chart::heat_map_svg(map));
 }
 
 std::string loss_chart_svg(const std::vector<Metrics>& history, bool log_axis) {
-    Series raw{.name = "train", .color = "#1f77b4", .points = {}, .faint = true};
-    Series mtp_raw{.name = "MTP", .color = "#ff7f0e", .points = {}, .faint = true};
-    Series validation{.name = "validation", .color = "#d62728", .points = {}, .markers = true};
-    Series mtp_validation{
+    chart::Series raw{.name = "train", .color = "#1f77b4", .points = {}, .faint = true};
+    chart::Series mtp_raw{.name = "MTP", .color = "#ff7f0e", .points = {}, .faint = true};
+    chart::Series validation{
+        .name = "validation", .color = "#d62728", .points = {}, .markers = true};
+    chart::Series mtp_validation{
         .name = "validation MTP", .color = "#9467bd", .points = {}, .markers = true};
     for (const Metrics& m : history) {
         const auto x = double(m.tokens);
@@ -151,19 +152,19 @@ std::string loss_chart_svg(const std::vector<Metrics>& history, bool log_axis) {
         if (m.validation_loss) validation.points.emplace_back(x, *m.validation_loss);
         if (m.validation_mtp_loss) mtp_validation.points.emplace_back(x, *m.validation_mtp_loss);
     }
-    LineChart chart{.title = "Loss",
-                    .x_label = "tokens",
-                    .y_label = "nats per token",
-                    .log_y = log_axis,
-                    .series = {}};
-    const Series train{
+    chart::LineChart chart{.title = "Loss",
+                           .x_label = "tokens",
+                           .y_label = "nats per token",
+                           .log_y = log_axis,
+                           .series = {}};
+    const chart::Series train{
         .name = "train, smoothed", .color = raw.color, .points = smoothed(raw.points)};
-    const Series mtp{
+    const chart::Series mtp{
         .name = "train MTP, smoothed", .color = mtp_raw.color, .points = smoothed(mtp_raw.points)};
-    for (const Series& series : {mtp_raw, raw, mtp, train, mtp_validation, validation}) {
+    for (const chart::Series& series : {mtp_raw, raw, mtp, train, mtp_validation, validation}) {
         if (!series.points.empty()) chart.series.push_back(series);
     }
-    return line_chart_svg(chart);
+    return chart::line_chart_svg(chart);
 }
 
 }  // namespace hadal::train

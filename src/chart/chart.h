@@ -1,12 +1,12 @@
-// Pictures of a run as SVG text: a line chart and a heat map. Draws what it is given; which curves
-// is run_log's business.
+// Pictures as SVG text: a line chart and a heat map. Draws what it is given; which curves is the
+// caller's business.
 #pragma once
 
 #include <string>
 #include <utility>
 #include <vector>
 
-namespace hadal::train {
+namespace hadal::chart {
 
 struct Series {
     std::string name;
@@ -20,7 +20,9 @@ struct LineChart {
     std::string title;
     std::string x_label;
     std::string y_label;
+    bool log_x = false;
     bool log_y = false;
+    std::vector<std::string> x_names = {};  // ticks at 0, 1, 2 … instead of figures
     std::vector<Series> series;
 };
 
@@ -44,4 +46,4 @@ std::string heat_map_svg(const HeatMap& map);
 /// apart.
 std::vector<double> axis_ticks(double low, double high, int count);
 
-}  // namespace hadal::train
+}  // namespace hadal::chart

@@ -1,4 +1,4 @@
-#include "train/chart.h"
+#include "chart/chart.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 
-namespace hadal::train {
+namespace hadal::chart {
 
 namespace {
 
@@ -84,7 +84,7 @@ struct Axis {
 
 bool drawable(const LineChart& chart, const std::pair<double, double>& point) {
     return std::isfinite(point.first) && std::isfinite(point.second) &&
-           (!chart.log_y || point.second > 0);
+           (!chart.log_x || point.first > 0) && (!chart.log_y || point.second > 0);
 }
 
 /// The range of all drawable points, with a margin; [0, 1] if there are none.
@@ -106,6 +106,7 @@ void fit_axes(const LineChart& chart, Axis& x, Axis& y) {
     }
     if (!any)
         y = {.low = 0.1, .high = 1, .begin = y.begin, .end = y.end, .logarithmic = y.logarithmic};
+    if (x.logarithmic && x.low <= 0) x.low = x.high = 1;
     if (x.high <= x.low) x.high = x.low + 1;
     if (y.logarithmic) {
         y.low *= 0.95;
@@ -117,6 +118,21 @@ void fit_axes(const LineChart& chart, Axis& x, Axis& y) {
     }
 }
 
+/// Round values; every name; the powers of two where doubling is the step that a reader thinks in.
+std::vector<double> x_ticks(const LineChart& chart, const Axis& x) {
+    std::vector<double> ticks;
+    if (!chart.x_names.empty()) {
+        for (size_t i = 0; i < chart.x_names.size(); ++i) ticks.push_back(double(i));
+        return ticks;
+    }
+    if (!x.logarithmic) return axis_ticks(x.low, x.high, 8);
+    const double last = std::floor(std::log2(x.high) + 1e-9);
+    const double stride = std::max(1.0, std::ceil((last - std::log2(x.low)) / 10));
+    for (double power = std::ceil(std::log2(x.low) - 1e-9); power <= last; power += stride)
+        ticks.push_back(std::exp2(power));
+    return ticks;
+}
+
 std::string axes_svg(const LineChart& chart, const Axis& x, const Axis& y) {
     std::string svg;
     for (const double tick : axis_ticks(y.low, y.high, 7)) {
@@ -124,9 +140,10 @@ std::string axes_svg(const LineChart& chart, const Axis& x, const Axis& y) {
         svg += line(x.begin, y.position(tick), x.end, y.position(tick), "#e4e4e4");
         svg += text_at(x.begin - 8, y.position(tick) + 4, label(tick), "end");
     }
-    for (const double tick : axis_ticks(x.low, x.high, 8)) {
+    for (const double tick : x_ticks(chart, x)) {
+        const std::string name = chart.x_names.empty() ? label(tick) : chart.x_names[size_t(tick)];
         svg += line(x.position(tick), y.begin, x.position(tick), y.begin + 5, "#222");
-        svg += text_at(x.position(tick), y.begin + 20, label(tick), "middle");
+        svg += text_at(x.position(tick), y.begin + 20, name, "middle");
     }
     svg += line(x.begin, y.begin, x.end, y.begin, "#222") +
            line(x.begin, y.begin, x.begin, y.end, "#222");
@@ -209,7 +226,7 @@ std::vector<double> axis_ticks(double low, double high, int count) {
 }
 
 std::string line_chart_svg(const LineChart& chart) {
-    Axis x{.begin = kLeft, .end = kWidth - kRight};
+    Axis x{.begin = kLeft, .end = kWidth - kRight, .logarithmic = chart.log_x};
     Axis y{.begin = kHeight - kBottom, .end = kTop, .logarithmic = chart.log_y};
     fit_axes(chart, x, y);
     std::string svg = opening(kWidth, kHeight, chart.title) + axes_svg(chart, x, y);
@@ -248,4 +265,4 @@ std::string heat_map_svg(const HeatMap& map) {
     return svg + "</svg>\n";
 }
 
-}  // namespace hadal::train
+}  // namespace hadal::chart
