@@ -184,7 +184,7 @@ std::string legend_svg(const LineChart& chart) {
     for (const Series& series : chart.series) {
         if (series.faint) continue;
         std::string name = series.name;
-        if (!series.points.empty()) {
+        if (!series.points.empty() && std::isfinite(series.points.back().second)) {
             char last[32];
             std::snprintf(last, sizeof last, " (last %.4g)", series.points.back().second);
             name += last;
