@@ -42,8 +42,9 @@ void check(const AdamwOptions& options, const State& state) {
     const Shape& shape = state.master.shape();
     if (dtype != DType::f64) require(state.master, DType::f32, shape, "adamw_step: master");
     require(state.gradient, dtype, shape, "adamw_step: gradient");
-    require(state.m, dtype, shape, "adamw_step: m");
-    require(state.v, dtype, shape, "adamw_step: v");
+    const bool short_moments = dtype == DType::f32 && state.m.dtype() == DType::bf16;
+    require(state.m, short_moments ? DType::bf16 : dtype, shape, "adamw_step: m");
+    require(state.v, state.m.dtype(), shape, "adamw_step: v");
     const bool narrow = dtype == DType::f32 && state.parameter.dtype() == DType::bf16;
     require(state.parameter, narrow ? DType::bf16 : dtype, shape, "adamw_step: parameter");
     require_contiguous(state.master, "master");
@@ -56,18 +57,18 @@ void check(const AdamwOptions& options, const State& state) {
     }
 }
 
-template <class S, class P>
+template <class S, class M, class P>
 void run(Context& context, const AdamwOptions& options, State& state) {
-    const cpu::AdamwRange<S, P> range{.gradient = state.gradient.data_as<S>(),
-                                      .master = state.master.data_as<S>(),
-                                      .m = state.m.data_as<S>(),
-                                      .v = state.v.data_as<S>(),
-                                      .parameter = state.parameter.data_as<P>(),
-                                      .factors = factors<S>(options)};
+    const cpu::AdamwRange<S, M, P> range{.gradient = state.gradient.data_as<S>(),
+                                         .master = state.master.data_as<S>(),
+                                         .m = state.m.data_as<M>(),
+                                         .v = state.v.data_as<M>(),
+                                         .parameter = state.parameter.data_as<P>(),
+                                         .factors = factors<S>(options)};
     cpu::with_isa(context.isa, [&]<Isa isa>() {
         context.threads.parallel_ranges(state.master.count(), rows_per_task(1),
                                         [&](int64_t begin, int64_t end, int) {
-                                            cpu::adamw_range<isa, S, P>(range, begin, end);
+                                            cpu::adamw_range<isa, S, M, P>(range, begin, end);
                                         });
     });
 }
@@ -78,9 +79,14 @@ void adamw_step(Context& context, const AdamwOptions& options, Tensor& gradient,
                 Tensor& m, Tensor& v, Tensor& parameter) {
     State state{gradient, master, m, v, parameter};
     check(options, state);
-    if (master.dtype() == DType::f64) return run<double, double>(context, options, state);
-    if (parameter.dtype() == DType::bf16) return run<float, bf16>(context, options, state);
-    run<float, float>(context, options, state);
+    if (master.dtype() == DType::f64) return run<double, double, double>(context, options, state);
+    const bool narrow = parameter.dtype() == DType::bf16;
+    if (m.dtype() == DType::bf16) {
+        return narrow ? run<float, bf16, bf16>(context, options, state)
+                      : run<float, bf16, float>(context, options, state);
+    }
+    if (narrow) return run<float, float, bf16>(context, options, state);
+    run<float, float, float>(context, options, state);
 }
 
 }  // namespace hadal::ops

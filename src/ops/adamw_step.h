@@ -21,11 +21,15 @@ struct AdamwOptions {
 /// float32, elementwise. `parameter` receives master rounded to its type (the copy that the model
 /// computes with; may be the same tensor when f32). The gradient is read and set to zero, ready for
 /// the next step: one pass less over it.
+///
+/// bf16 moments (report §3.3.3) are rounded to nearest even when they are stored; this step's
+/// update uses them before. bf16 has float32's exponents, so that v does not underflow earlier;
+/// what can fail is its decay, see docs/training.md.
 void adamw_step(Context& context, const AdamwOptions& options,
                 Tensor& gradient,    // [n…] f32|f64
                 Tensor& master,      // [n…] same type
-                Tensor& m,           // [n…] same type
-                Tensor& v,           // [n…] same type
+                Tensor& m,           // [n…] same type, or bf16 beside f32
+                Tensor& v,           // [n…] as m
                 Tensor& parameter);  // [n…] bf16|f32|f64
 
 }  // namespace hadal::ops

@@ -16,7 +16,8 @@ Adamw::Adamw(Context& context, std::span<const OptimizedParameter> parameters,
         room += elements;
         if (p.parameter.dtype() != DType::f32) master_room += elements;
     }
-    TensorBlock m(room, DType::f32), v(room, DType::f32), masters(master_room, DType::f32);
+    TensorBlock m(room, settings_.moments), v(room, settings_.moments);
+    TensorBlock masters(master_room, DType::f32);
     m.fill_zero();
     v.fill_zero();
     for (OptimizedParameter& p : parameters_) {

@@ -24,6 +24,7 @@ struct AdamwSettings {
     double beta2 = 0.95;
     double epsilon = 1e-8;
     double weight_decay = 0.1;
+    DType moments = DType::f32;  // or bf16
 };
 
 class Adamw {
@@ -32,8 +33,8 @@ class Adamw {
     struct State {
         std::string name;
         Tensor master;  // [same] f32; the parameter itself where that is f32
-        Tensor m;       // [same] f32, mean of gradients
-        Tensor v;       // [same] f32, mean of squared gradients
+        Tensor m;       // [same] f32|bf16, mean of gradients
+        Tensor v;       // [same] as m, mean of squared gradients
     };
 
     /// Shares the tensors' memory. Masters begin as the parameters, moments as zero.

@@ -69,7 +69,7 @@ MemoryPlan plan_memory(const Recipe& recipe) {
     const bool own_master = recipe.dtype() != DType::f32;
     plan.weights = plan.parameters * size_of(recipe.dtype());
     plan.master = own_master ? plan.parameters * 4 : 0;
-    plan.moments = plan.parameters * 8;
+    plan.moments = plan.parameters * 2 * size_of(recipe.adamw().moments);
     plan.gradients = plan.parameters * 4;
     plan_activations(recipe, plan);
     return plan;

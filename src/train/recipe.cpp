@@ -255,6 +255,17 @@ void check_positions(const Recipe& r, std::string_view where) {
     ordered(r.learning_rate.cosine_until, r.learning_rate.last_from, "cosine_until and last_from");
 }
 
+/// A bf16 mean that a zero leaves where it was would never fade: β·x must round to another value
+/// than x for every x. The largest relative half step of bf16 is 2⁻⁸/(1 + 2⁻⁷).
+void check_moments(const Recipe& r, std::string_view where) {
+    constexpr double kLargest = 1 - 0x1p-8;
+    const bool fades = r.optimizer.beta1 <= kLargest && r.optimizer.beta2 <= kLargest;
+    if (r.optimizer.moments != "bf16" || fades) return;
+    reject(where, concat("optimizer.moments = 'bf16' cannot follow beta1 = ", r.optimizer.beta1,
+                         ", beta2 = ", r.optimizer.beta2, " (both must be at most ", kLargest,
+                         ", or take moments = 'f32')"));
+}
+
 /// What no single key shows.
 void check_whole(const Recipe& r, std::string_view where) {
     if ((r.run.steps > 0) == (r.run.tokens > 0)) {
@@ -288,6 +299,7 @@ void check_whole(const Recipe& r, std::string_view where) {
         reject(where, "run.steps × batch.sequences × data.seq_len is beyond any run");
     }
     check_positions(r, where);
+    check_moments(r, where);
 }
 
 std::string toml_text(const std::string& text) {
@@ -422,7 +434,8 @@ optim::AdamwSettings Recipe::adamw() const {
     return {.beta1 = optimizer.beta1,
             .beta2 = optimizer.beta2,
             .epsilon = optimizer.epsilon,
-            .weight_decay = optimizer.weight_decay};
+            .weight_decay = optimizer.weight_decay,
+            .moments = optimizer.moments == "bf16" ? DType::bf16 : DType::f32};
 }
 
 optim::GuardSettings Recipe::guard() const {

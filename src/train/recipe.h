@@ -50,6 +50,7 @@ struct OptimizerKeys {
     double beta2 = 0.95;
     double epsilon = 1e-8;
     double weight_decay = 0.1;
+    std::string moments = "f32";
     std::string decay = "matrices";
     double clip_norm = 1;
     int64_t max_skipped_run = 20;

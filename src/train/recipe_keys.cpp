@@ -35,7 +35,7 @@ void add_run(Recipe& r, std::vector<RecipeKey>& keys) {
     keys.push_back({.name = "run.dtype",
                     .target = &r.run.dtype,
                     .unit = "type",
-                    .help = "of the arithmetic; masters and moments are f32 always",
+                    .help = "of the arithmetic; masters are f32 always",
                     .choices = {"bf16", "f32"}});
 }
 
@@ -126,6 +126,11 @@ void add_optimizer(Recipe& r, std::vector<RecipeKey>& keys) {
                     .unit = "factor",
                     .help = "decoupled, times the learning rate",
                     .maximum = 100});
+    keys.push_back({.name = "optimizer.moments",
+                    .target = &r.optimizer.moments,
+                    .unit = "type",
+                    .help = "of the two means; bf16 halves their memory, masters stay f32",
+                    .choices = {"f32", "bf16"}});
     keys.push_back({.name = "optimizer.decay",
                     .target = &r.optimizer.decay,
                     .unit = "name",

@@ -88,6 +88,44 @@ TEST_CASE("adamw_step: agrees with float64 on every instruction set, type and si
     });
 }
 
+TEST_CASE(
+    "adamw_step: bf16 moments are the float32 ones rounded, and the update uses them before") {
+    test::for_each_isa([](Context& context) {
+        for (const DType parameter : {DType::bf16, DType::f32}) {
+            for (const int64_t n : {0, 1, 7, 16, 97, 20011}) {
+                CAPTURE(n);
+                State rounded(n, DType::f32, parameter);
+                rounded.m = test::as(rounded.m, DType::bf16);
+                rounded.v = test::as(rounded.v, DType::bf16);
+                State wide(n, DType::f32, parameter);
+                wide.m = test::as(rounded.m, DType::f32);
+                wide.v = test::as(rounded.v, DType::f32);
+                rounded.step(context, kOptions);
+                wide.step(context, kOptions);
+                CHECK(test::same_bits(rounded.master, wide.master));
+                CHECK(test::same_bits(rounded.parameter, wide.parameter));
+                CHECK(test::same_bits(rounded.m, test::as(wide.m, DType::bf16)));
+                CHECK(test::same_bits(rounded.v, test::as(wide.v, DType::bf16)));
+                for (int64_t i = 0; i < n; ++i) REQUIRE(value_at(rounded.gradient, i) == 0);
+            }
+        }
+    });
+}
+
+TEST_CASE("adamw_step: moments of different types, or of others than f32 and bf16, are refused") {
+    test::for_each_isa([](Context& context) {
+        State state(4, DType::f32, DType::f32);
+        state.m = test::as(state.m, DType::bf16);
+        CHECK_THROWS_WITH_AS(state.step(context, kOptions), doctest::Contains("adamw_step: v"),
+                             Error);
+        State wide(4, DType::f64, DType::f64);
+        wide.m = test::as(wide.m, DType::bf16);
+        wide.v = test::as(wide.v, DType::bf16);
+        CHECK_THROWS_WITH_AS(wide.step(context, kOptions), doctest::Contains("adamw_step: m"),
+                             Error);
+    });
+}
+
 TEST_CASE("adamw_step: the parameter may be the master copy itself") {
     test::for_each_isa([](Context& context) {
         State apart(37, DType::f32, DType::f32);

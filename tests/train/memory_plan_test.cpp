@@ -43,6 +43,15 @@ TEST_CASE("memory plan: the 671B model's weights, masters, moments, gradients") 
     CHECK(plan.steps < 250'000);
 }
 
+TEST_CASE("memory plan: bf16 moments take 4 bytes a parameter, f32 ones 8") {
+    const test::TemporaryDirectory folder;
+    const MemoryPlan wide = plan_memory(test::small_recipe(folder));
+    const MemoryPlan rounded = plan_memory(test::small_recipe(folder, {"optimizer.moments=bf16"}));
+    CHECK(wide.moments == 8 * wide.parameters);
+    CHECK(rounded.moments == 4 * rounded.parameters);
+    CHECK(rounded.master == wide.master);
+}
+
 TEST_CASE("memory plan: activations are those that a trainer allocates") {
     const test::TemporaryDirectory folder;
     const Recipe recipe = test::small_recipe(folder);

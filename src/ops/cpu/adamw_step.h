@@ -22,16 +22,17 @@ struct AdamwFactors {
     S epsilon;
 };
 
-template <class S, class P>
+/// S computes, M is what the moments are stored as, P what the model reads.
+template <class S, class M, class P>
 struct AdamwRange {
     S* gradient;
     S* master;
-    S* m;
-    S* v;
+    M* m;
+    M* v;
     P* parameter;
     AdamwFactors<S> factors;
 };
-template <Isa isa, class S, class P>
-void adamw_range(const AdamwRange<S, P>& a, int64_t begin, int64_t end);
+template <Isa isa, class S, class M, class P>
+void adamw_range(const AdamwRange<S, M, P>& a, int64_t begin, int64_t end);
 
 }  // namespace hadal::ops::cpu
