@@ -69,9 +69,9 @@ SafetensorsWriter::SafetensorsWriter(std::filesystem::path path,
         const int64_t b_width = size_of(b.dtype);
         return a_width != b_width ? a_width > b_width : a.name < b.name;
     });
-    const std::string header = with_length(header_text(sorted, metadata));
-    file_.write_at(0, std::as_bytes(std::span(header)));
-    file_bytes_ = int64_t(header.size());
+    header_ = with_length(header_text(sorted, metadata));
+    file_.write_at(0, std::as_bytes(std::span(header_)));
+    file_bytes_ = int64_t(header_.size());
     for (const TensorSpec& spec : sorted) {
         if (!places_.try_emplace(spec.name, Place{spec, file_bytes_}).second) {
             throw Error(Error::Kind::internal, concat("tensor ", printable(spec.name),

@@ -42,6 +42,10 @@ class SafetensorsWriter {
     int64_t file_bytes() const {
         return file_bytes_;
     }
+    /// The file's beginning: the header's length and the header.
+    const std::string& header() const {
+        return header_;
+    }
 
   private:
     struct Place {
@@ -52,6 +56,7 @@ class SafetensorsWriter {
 
     std::filesystem::path path_;
     OutputFile file_;
+    std::string header_;
     std::map<std::string, Place, std::less<>> places_;
     int64_t file_bytes_ = 0;
 };

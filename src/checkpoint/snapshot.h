@@ -1,15 +1,12 @@
-// Snapshots of a training run: RUN/snapshots/step-NNNNNN/ with every tensor that the next step
-// depends on (tensors.safetensors), the rest of the run's state (state.json), and a manifest with
-// the size and digest of both, written last. What the names and the state mean is src/train's
-// business.
-//
-// A directory gets its name only when all of it is on the disk, so that a process killed at any
-// moment leaves the snapshots of before; the manifest tells apart what a failing disk damaged
-// later.
+// Reads snapshots of a training run: RUN/snapshots/step-NNNNNN/ with every tensor that the next
+// step depends on, in shards (tensors-00001-of-NNNNN.safetensors), the rest of the run's state
+// (state.json), and a manifest with the digest of every tensor (snapshot_manifest.h). What the
+// names and the state mean is src/train's business; snapshot_writer.h writes them.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,30 +17,16 @@
 
 namespace hadal::checkpoint {
 
-class SnapshotWriter {
-  public:
-    /// `snapshots` is RUN/snapshots; it is made if it lacks. One process writes there at a time.
-    SnapshotWriter(std::filesystem::path snapshots, int64_t step);
-
-    /// Keeps a handle, no copy: the memory must not change before finish(). Error(internal) for a
-    /// name given twice.
-    void add(std::string_view name, const Tensor& tensor);
-
-    /// Removes what killed processes left, writes the snapshot, which replaces one of the same
-    /// step, and only then deletes the oldest of those up to this step, so that `keep` ≥ 1 remain.
-    /// Error(io) if the disk refuses: nothing of this snapshot remains and the ones of before are
-    /// untouched.
-    void finish(std::string_view state, int keep = 3);
-
-  private:
-    std::filesystem::path snapshots_;
-    int64_t step_;
-    std::vector<std::pair<std::string, Tensor>> tensors_;
-};
+/// "step-000120"
+std::string snapshot_name(int64_t step);
+/// The steps of the snapshots in this directory, newest first, whole or not. A directory that does
+/// not exist holds none.
+std::vector<int64_t> snapshot_steps(const std::filesystem::path& snapshots);
 
 class Snapshot {
   public:
-    /// Reads all of it and compares with the manifest. Error(corrupt_file) names what is wrong.
+    /// Reads all of it and compares with the manifest. Error(corrupt_file) names the file, and the
+    /// tensor in it, that is missing, cut short or changed.
     static Snapshot open(const std::filesystem::path& directory);
 
     int64_t step() const {
@@ -52,28 +35,32 @@ class Snapshot {
     const std::string& state() const {
         return state_;
     }
-    const Safetensors& tensors() const {
-        return tensors_;
+    /// Error(corrupt_file) names what is missing. A read-only view; stays valid when the snapshot
+    /// is deleted.
+    Tensor load(std::string_view name) const;
+    bool contains(std::string_view name) const {
+        return shard_of_.find(name) != shard_of_.end();
     }
-    /// A read-only view; stays valid when the snapshot is deleted.
-    Tensor load(std::string_view name) const {
-        return tensors_.load(name);
+    int64_t num_tensors() const {
+        return int64_t(shard_of_.size());
     }
+    int64_t num_shards() const {
+        return int64_t(shards_.size());
+    }
+    /// Of all shards.
+    int64_t bytes() const;
     const std::filesystem::path& directory() const {
         return directory_;
     }
 
   private:
-    Snapshot(std::filesystem::path directory, int64_t step, std::string state, Safetensors tensors)
-        : directory_(std::move(directory)),
-          step_(step),
-          state_(std::move(state)),
-          tensors_(std::move(tensors)) {}
+    Snapshot() = default;
 
     std::filesystem::path directory_;
-    int64_t step_;
+    int64_t step_ = 0;
     std::string state_;
-    Safetensors tensors_;
+    std::vector<Safetensors> shards_;
+    std::map<std::string, size_t, std::less<>> shard_of_;  // of each tensor
 };
 
 struct LatestSnapshot {

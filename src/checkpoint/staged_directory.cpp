@@ -69,11 +69,20 @@ void exchange_in_two_steps(const std::filesystem::path& path, const std::filesys
 
 }  // namespace
 
+void create_directories_durably(const std::filesystem::path& path) {
+    const auto directory = without_trailing_slash(path);
+    if (directory.empty() || std::filesystem::is_directory(directory)) return;
+    create_directories_durably(directory.parent_path());
+    if (::mkdir(directory.c_str(), 0777) != 0 && errno != EEXIST) {
+        fail("cannot create directory", directory);
+    }
+    sync_directory(parent_of(directory));
+}
+
 StagedDirectory::StagedDirectory(const std::filesystem::path& target)
     : target_(without_trailing_slash(target)),
       path_(target_.string() + concat(".tmp-", ::getpid())) {
-    std::error_code error;
-    std::filesystem::create_directories(parent_of(target_), error);
+    create_directories_durably(parent_of(target_));
     remove_leftovers(target_);
     if (::mkdir(path_.c_str(), 0755) != 0) fail("cannot create directory", path_);
 }

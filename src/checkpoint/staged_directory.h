@@ -6,6 +6,10 @@
 
 namespace hadal::checkpoint {
 
+/// Creates a directory and the parents that lack, each with its name on the disk: without power, a
+/// directory whose parent was not flushed is gone with all that is in it.
+void create_directories_durably(const std::filesystem::path& path);
+
 class StagedDirectory {
   public:
     /// Creates `target`.tmp-PID, and target's parents where they lack; removes such a directory of

@@ -59,6 +59,7 @@ Record step_record(const train::Metrics& m) {
         .add("tokens_per_second", m.tokens_per_second);
     record.add("step_seconds", m.step_seconds).add("max_violation", m.max_violation);
     record.add("expert_load_entropy", m.expert_load_entropy).add("skipped", m.skipped);
+    if (m.failed_snapshots > 0) record.add("failed_snapshots", m.failed_snapshots);
     record.add("bytes_peak", m.bytes_peak);
     if (m.validation_loss) record.add("validation_loss", *m.validation_loss);
     if (m.bits_per_byte) record.add("bits_per_byte", *m.bits_per_byte);
@@ -86,6 +87,7 @@ void report_summary(const train::Recipe& recipe, const train::PretrainSummary& s
     add_from_to(report, "validation_max_violation", summary.first.validation_max_violation,
                 summary.last.validation_max_violation);
     report.add("skipped", summary.last.skipped);
+    if (summary.failed_snapshots > 0) report.add("failed_snapshots", summary.failed_snapshots);
     report.add("run", recipe.run.out);
     report.add("loss_curve", recipe.run.out + "/loss.svg");
     if (summary.finished) {
@@ -105,6 +107,7 @@ void report_plan(const train::Recipe& recipe, Report& report) {
     report.add("master_bytes", plan.master);
     report.add("moments_bytes", plan.moments);
     report.add("gradients_bytes", plan.gradients);
+    report.add("snapshot_copy_bytes", plan.snapshot_copy);
     report.add("activations_bytes", plan.activations);
     report.add("total_bytes", plan.total());
     for (const train::PlannedActivation& part : plan.parts) {

@@ -44,6 +44,7 @@ std::string metrics_line(const Metrics& m) {
     json["max_violation"] = m.max_violation;
     json["expert_load_entropy"] = m.expert_load_entropy;
     json["skipped"] = m.skipped;
+    if (m.failed_snapshots > 0) json["failed_snapshots"] = m.failed_snapshots;
     json["bytes_peak"] = m.bytes_peak;
     if (m.validation_loss) json["validation_loss"] = *m.validation_loss;
     if (m.validation_mtp_loss) json["validation_mtp_loss"] = *m.validation_mtp_loss;
@@ -71,6 +72,7 @@ std::optional<Metrics> parse_metrics_line(std::string_view line) {
         read(json, "max_violation", m.max_violation);
         read(json, "expert_load_entropy", m.expert_load_entropy);
         read(json, "skipped", m.skipped);
+        if (json.contains("failed_snapshots")) read(json, "failed_snapshots", m.failed_snapshots);
         read(json, "bytes_peak", m.bytes_peak);
         read(json, "validation_loss", m.validation_loss);
         read(json, "validation_mtp_loss", m.validation_mtp_loss);

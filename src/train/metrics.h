@@ -24,6 +24,7 @@ struct Metrics {
     double max_violation = 0;        // largest expert load / mean − 1, worst layer
     double expert_load_entropy = 0;  // / ln(experts), mean over layers: 1 is even
     int64_t skipped = 0;             // steps skipped so far
+    int64_t failed_snapshots = 0;    // since the process began
     int64_t bytes_peak = 0;          // of the process
     // Of a step after which there was a validation:
     std::optional<double> validation_loss = std::nullopt;

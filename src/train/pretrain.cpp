@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "checkpoint/snapshot.h"
+#include "checkpoint/snapshot_thread.h"
+#include "checkpoint/staged_directory.h"
 #include "core/error.h"
 #include "core/file_map.h"
 #include "train/data_sources.h"
@@ -60,7 +62,13 @@ void remove_leftovers(const fs::path& run) {
 class Run {
   public:
     Run(Context& context, const Recipe& recipe, const PretrainOptions& options)
-        : recipe_(recipe), options_(options), out_(recipe.run.out), trainer_(context, recipe) {}
+        : context_(context),
+          recipe_(recipe),
+          options_(options),
+          out_(recipe.run.out),
+          trainer_(context, recipe),
+          snapshots_(out_ / "snapshots",
+                     {.keep = recipe.snapshot.keep, .keep_every = recipe.snapshot.keep_every}) {}
 
     PretrainSummary operator()() {
         prepare();
@@ -74,6 +82,8 @@ class Run {
             if (summary_.resumed_from == 0) add_first_validation();
             while (!trainer_.finished()) {
                 train_step();
+                for (const auto& outcome : snapshots_.outcomes()) take(outcome);
+                if (too_many_failures()) throw_failed_snapshots();
                 if (options_.stop_requested()) break;
             }
             finish();
@@ -95,7 +105,7 @@ class Run {
             }
             delete_run(out_);
         }
-        fs::create_directories(out_);
+        checkpoint::create_directories_durably(out_);
         if (options_.resume) {
             remove_leftovers(out_);
             auto latest = checkpoint::open_latest_snapshot(out_ / "snapshots");
@@ -152,6 +162,7 @@ class Run {
             .max_violation = max_violation(result.expert_load),
             .expert_load_entropy = expert_load_entropy(result.expert_load),
             .skipped = trainer_.skipped(),
+            .failed_snapshots = summary_.failed_snapshots,
             .bytes_peak = peak_bytes()};
         if (result.skipped)
             options_.warn(
@@ -167,21 +178,74 @@ class Run {
     }
 
     void save() {
-        if (saved_step_ == trainer_.progress().step) return;
-        checkpoint::SnapshotWriter writer(out_ / "snapshots", trainer_.progress().step);
-        trainer_.save(writer, int(recipe_.snapshot.keep));
-        saved_step_ = trainer_.progress().step;
-        log_->note(concat("snapshot after step ", saved_step_));
+        if (!recipe_.snapshot.background) {
+            take(snapshots_.save_now(trainer_.snapshot()));
+        } else {
+            snapshots_.save(context_, trainer_.snapshot());
+        }
+        log_->draw(recipe_.log.log_axis);
+    }
+
+    /// Learns how the writing of a snapshot ended. Training goes on without it.
+    void take(const checkpoint::SnapshotOutcome& outcome) {
+        if (outcome.error.empty()) {
+            saved_step_ = outcome.step;
+            failures_in_a_row_ = 0;
+            log_->note(concat("snapshot after step ", outcome.step, ": ", outcome.bytes,
+                              " bytes in ", outcome.seconds, " s"));
+            return;
+        }
+        ++summary_.failed_snapshots;
+        ++failures_in_a_row_;
+        last_failure_ = outcome.error;
+        const std::string what =
+            concat("no snapshot after step ", outcome.step, ", training goes on: ", outcome.error);
+        log_->note(what);
+        options_.warn(what);
+    }
+
+    bool too_many_failures() const {
+        return recipe_.snapshot.max_failures > 0 &&
+               failures_in_a_row_ >= recipe_.snapshot.max_failures;
+    }
+
+    [[noreturn]] void throw_failed_snapshots() const {
+        throw Error(Error::Kind::io, concat(failures_in_a_row_,
+                                            " snapshots in a row could not be written, the last "
+                                            "good one is of step ",
+                                            saved_step_, ": ", last_failure_));
+    }
+
+    /// The run's end, or a stop, must be on the disk: here a failure is an error.
+    void save_last() {
+        snapshots_.wait();
+        for (const auto& outcome : snapshots_.outcomes()) take(outcome);
+        if (saved_step_ != trainer_.progress().step) {
+            const auto outcome = snapshots_.save_now(trainer_.snapshot());
+            if (!outcome.error.empty()) {
+                throw Error(Error::Kind::io,
+                            concat("the snapshot after step ", outcome.step,
+                                   " could not be written, the last good one is of step ",
+                                   saved_step_, ": ", outcome.error));
+            }
+            take(outcome);
+        }
         log_->draw(recipe_.log.log_axis);
     }
 
     void finish() {
-        save();
         summary_.finished = trainer_.finished();
+        std::exception_ptr failure;  // must not take the trained model with it
+        try {
+            save_last();
+        } catch (const Error&) {
+            failure = std::current_exception();
+        }
         if (summary_.finished) {
             export_model(trainer_.model(), recipe_.data.tokenizer, out_ / "model");
             summary_.model = (out_ / "model").string();
         }
+        if (failure) std::rethrow_exception(failure);
         log_->note(concat(summary_.finished ? "finished" : "stopped", " after step ",
                           trainer_.progress().step));
         bool first = true;
@@ -196,14 +260,18 @@ class Run {
         }
     }
 
+    Context& context_;
     const Recipe& recipe_;
     const PretrainOptions& options_;
     fs::path out_;
     Trainer trainer_;
+    checkpoint::SnapshotThread snapshots_;
     RunLog* log_ = nullptr;
     PretrainSummary summary_;
     double bytes_per_token_ = 0;
-    int64_t saved_step_ = 0;
+    int64_t saved_step_ = 0;  // of the newest snapshot on the disk
+    int64_t failures_in_a_row_ = 0;
+    std::string last_failure_;
 };
 
 }  // namespace

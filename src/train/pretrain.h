@@ -23,6 +23,7 @@ struct PretrainOptions {
 struct PretrainSummary {
     bool finished = false;  // or stopped: a snapshot was written, the model was not
     int64_t resumed_from = 0;
+    int64_t failed_snapshots = 0;
     Metrics first;  // first and last steps of the whole run that had a validation, else of all
     Metrics last;
     std::string model;  // directory, if finished

@@ -81,6 +81,9 @@ struct ValidationKeys {
 struct SnapshotKeys {
     int64_t every = 500;
     int64_t keep = 3;
+    int64_t keep_every = 0;
+    bool background = true;
+    int64_t max_failures = 3;
 };
 struct LogKeys {
     bool tensorboard = true;

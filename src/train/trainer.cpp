@@ -211,13 +211,17 @@ std::optional<ValidationResult> Trainer::validate() {
                             .expert_load = std::move(sums.expert_load)};
 }
 
-void Trainer::save(checkpoint::SnapshotWriter& writer, int keep) {
+checkpoint::SnapshotContent Trainer::snapshot() const {
+    checkpoint::SnapshotContent content{.step = progress_.step, .tensors = {}, .state = ""};
+    const auto add = [&](const std::string& name, const Tensor& tensor) {
+        content.tensors.emplace_back(name, tensor);
+    };
     for (const optim::Adamw::State& state : adamw_->states()) {
-        writer.add("master." + state.name, state.master);
-        writer.add("m." + state.name, state.m);
-        writer.add("v." + state.name, state.v);
+        add("master." + state.name, state.master);
+        add("m." + state.name, state.m);
+        add("v." + state.name, state.v);
     }
-    for (const auto& [name, bias] : router_biases_) writer.add("bias." + name, bias);
+    for (const auto& [name, bias] : router_biases_) add("bias." + name, bias);
     const nlohmann::ordered_json state = {
         {"step", progress_.step},
         {"tokens", progress_.tokens},
@@ -228,7 +232,8 @@ void Trainer::save(checkpoint::SnapshotWriter& writer, int keep) {
         {"skipped_run", guard_.state().skipped_run},
         {"recipe", recipe_text(recipe_)},
     };
-    writer.finish(state.dump(2) + "\n", keep);
+    content.state = state.dump(2) + "\n";
+    return content;
 }
 
 void Trainer::restore(const checkpoint::Snapshot& snapshot) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "checkpoint/snapshot.h"
+#include "checkpoint/snapshot_writer.h"
 #include "core/context.h"
 #include "data/loader.h"
 #include "model/transformer.h"
@@ -68,7 +69,9 @@ class Trainer {
         return model_;
     }
 
-    void save(checkpoint::SnapshotWriter& writer, int keep);
+    /// Everything that the next step depends on. Tensors are the live ones: the next step changes
+    /// them.
+    checkpoint::SnapshotContent snapshot() const;
     /// Error(bad_input) names what differs if the snapshot is of another configuration or other
     /// data.
     void restore(const checkpoint::Snapshot& snapshot);

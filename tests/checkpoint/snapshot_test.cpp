@@ -7,9 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <set>
 #include <string>
 
+#include "checkpoint/snapshot_writer.h"
 #include "checkpoint/temporary_directory.h"
 #include "core/file_map.h"
 #include "core/random.h"
@@ -20,7 +22,8 @@ using hadal::RandomSequence;
 using hadal::Tensor;
 using hadal::checkpoint::open_latest_snapshot;
 using hadal::checkpoint::Snapshot;
-using hadal::checkpoint::SnapshotWriter;
+using hadal::checkpoint::SnapshotContent;
+using hadal::checkpoint::SnapshotPolicy;
 using hadal::test::TemporaryDirectory;
 
 namespace {
@@ -38,11 +41,15 @@ std::string state_of(int64_t step) {
     return hadal::concat("{\"step\": ", step, "}");
 }
 
+SnapshotContent content_of(int64_t step) {
+    return {.step = step,
+            .tensors = {{"model.weight", weights_of(step)},
+                        {"first_moment", Tensor::zeros({3}, DType::f32)}},
+            .state = state_of(step)};
+}
+
 void write_snapshot(const std::filesystem::path& snapshots, int64_t step, int keep = 3) {
-    SnapshotWriter writer(snapshots, step);
-    writer.add("model.weight", weights_of(step));
-    writer.add("first_moment", Tensor::zeros({3}, DType::f32));
-    writer.finish(state_of(step), keep);
+    hadal::checkpoint::write_snapshot(snapshots, content_of(step), {.keep = keep});
 }
 
 bool is_whole(const Snapshot& snapshot) {
@@ -95,14 +102,75 @@ TEST_CASE("snapshot: only the newest few are kept, and never a newer one deleted
           std::set<std::string>{"step-000002", "step-000003", "step-000004"});
 }
 
+TEST_CASE("snapshot: those of every n-th step stay for ever") {
+    const TemporaryDirectory run;
+    for (int64_t step = 1; step <= 11; ++step) {
+        hadal::checkpoint::write_snapshot(run / "snapshots", content_of(step),
+                                          {.keep = 2, .keep_every = 4});
+    }
+    CHECK(names_in(run / "snapshots") ==
+          std::set<std::string>{"step-000004", "step-000008", "step-000010", "step-000011"});
+}
+
+TEST_CASE("snapshot: tensors go to shards of a size, and each is found again") {
+    const TemporaryDirectory run;
+    SnapshotContent content{.step = 3, .tensors = {}, .state = "{}"};
+    for (int64_t i = 0; i < 7; ++i) {
+        Tensor tensor = Tensor::zeros({i == 2 ? 100 : 10}, DType::f32);
+        for (float& value : tensor.values<float>()) value = float(i);
+        content.tensors.emplace_back(hadal::concat("t", i), tensor);
+    }
+    // 40 bytes each, two to a shard; t2 is larger than a shard and alone in one.
+    const int64_t bytes =
+        hadal::checkpoint::write_snapshot(run / "snapshots", content, {.shard_bytes = 80});
+    const Snapshot snapshot = Snapshot::open(run / "snapshots/step-000003");
+    CHECK(snapshot.num_shards() == 4);
+    CHECK(snapshot.bytes() == bytes);
+    CHECK(snapshot.num_tensors() == 7);
+    for (const auto& [name, tensor] : content.tensors) {
+        CAPTURE(name);
+        const Tensor stored = snapshot.load(name);
+        REQUIRE(stored.shape() == tensor.shape());
+        for (const float value : stored.values<float>()) CHECK(value == tensor.values<float>()[0]);
+    }
+    CHECK_THROWS_WITH_AS(snapshot.load("t7"), doctest::Contains("'t7'"), Error);
+    std::filesystem::remove(run / "snapshots/step-000003/tensors-00003-of-00004.safetensors");
+    CHECK_THROWS_WITH_AS(Snapshot::open(run / "snapshots/step-000003"),
+                         doctest::Contains("tensors-00003-of-00004.safetensors"), Error);
+}
+
+TEST_CASE("snapshot: every single bit of it is watched") {
+    const TemporaryDirectory run;
+    const auto content = SnapshotContent{
+        .step = 1,
+        .tensors = {{"a", Tensor::zeros({3}, DType::f32)}, {"b", Tensor::zeros({2}, DType::bf16)}},
+        .state = "{\"step\": 1}"};
+    hadal::checkpoint::write_snapshot(run / "snapshots", content, {.shard_bytes = 8});
+    const auto directory = run / "snapshots/step-000001";
+    for (const std::string& name : names_in(directory)) {
+        if (name == "manifest.json") continue;  // has no digest, but contradicts what it describes
+        const std::string whole = hadal::read_file(directory / name);
+        for (size_t i = 0; i < whole.size(); ++i) {
+            CAPTURE(name);
+            CAPTURE(i);
+            std::string changed = whole;
+            changed[i] = char(changed[i] ^ (1 << (i % 8)));
+            std::ofstream(directory / name, std::ios::binary) << changed;
+            CHECK_THROWS_AS(Snapshot::open(directory), Error);
+        }
+        std::ofstream(directory / name, std::ios::binary) << whole;
+    }
+    CHECK(Snapshot::open(directory).step() == 1);
+}
+
 TEST_CASE("snapshot: one of the same step is replaced") {
     const TemporaryDirectory run;
     write_snapshot(run / "snapshots", 7);
-    SnapshotWriter writer(run / "snapshots", 7);
-    writer.add("other", Tensor::zeros({1}, DType::u8));
-    writer.finish("{}");
+    hadal::checkpoint::write_snapshot(
+        run / "snapshots",
+        {.step = 7, .tensors = {{"other", Tensor::zeros({1}, DType::u8)}}, .state = "{}"}, {});
     const auto latest = open_latest_snapshot(run / "snapshots");
-    CHECK(latest.snapshot->tensors().tensors().size() == 1);
+    CHECK(latest.snapshot->num_tensors() == 1);
     CHECK(latest.snapshot->state() == "{}");
     CHECK(names_in(run / "snapshots").size() == 1);
 }
@@ -110,7 +178,8 @@ TEST_CASE("snapshot: one of the same step is replaced") {
 TEST_CASE("snapshot: what killed processes left is removed, foreign files are not") {
     const TemporaryDirectory run;
     std::filesystem::create_directories(run / "snapshots/step-000009.tmp-123");
-    hadal::write_file_atomically(run / "snapshots/step-000009.tmp-123/tensors.safetensors", "half");
+    hadal::write_file_atomically(
+        run / "snapshots/step-000009.tmp-123/tensors-00001-of-00001.safetensors", "half");
     hadal::write_file_atomically(run / "snapshots/notes.txt", "mine");
     CHECK_FALSE(open_latest_snapshot(run / "snapshots").snapshot);
     write_snapshot(run / "snapshots", 10);
@@ -145,19 +214,40 @@ TEST_CASE("snapshot: a damaged one is passed over with the reason") {
         content[content.size() / 2] ^= 1;
         hadal::write_file_atomically(path, content);
     };
+    const auto flip_header = [](const Path& path) {
+        std::string content = hadal::read_file(path);
+        content[20] ^= 1;
+        hadal::write_file_atomically(path, content);
+    };
     const auto write = [](const std::string& content) {
         return [content](const Path& path) { hadal::write_file_atomically(path, content); };
     };
-    contains(after("tensors.safetensors", remove), "missing");
-    contains(after("tensors.safetensors", shorten), "bytes, its manifest says");
-    contains(after("tensors.safetensors", flip), "damaged");
+    const auto rename = [](const std::string& from, const std::string& to) {
+        return [from, to](const Path& path) {
+            std::string content = hadal::read_file(path);
+            content.replace(content.find(from), from.size(), to);
+            hadal::write_file_atomically(path, content);
+        };
+    };
+    const std::string shard = "tensors-00001-of-00001.safetensors";
+    contains(after(shard, remove), shard);
+    contains(after(shard, remove), "missing");
+    contains(after(shard, shorten), "bytes, its manifest says");
+    contains(after(shard, flip), "tensor 'model.weight' of a snapshot is damaged");
+    contains(after(shard, flip), shard);
+    contains(after(shard, flip_header), "header of a snapshot's shard is damaged");
     contains(after("state.json", flip), "damaged");
     contains(after("manifest.json", remove), "no manifest");
     contains(after("manifest.json", shorten), "manifest.json");
     contains(after("manifest.json", write("")), "not valid JSON");
     contains(after("manifest.json", write("[]")), "lacks an entry");
-    contains(after("manifest.json", write(R"({"files": {"tensors.safetensors": {"bytes": "x"}}})")),
-             "lacks an entry");
+    contains(after("manifest.json", write(R"({"format": 2, "step": 2})")), "lacks an entry");
+    contains(after("manifest.json", write(R"({"format": 1, "step": 2})")), "snapshot has format 1");
+    contains(after("manifest.json", write(R"({"format": 2, "step": 2, "state_xxh64": "12"})")),
+             "16 hexadecimal digits");
+    contains(after("manifest.json", rename("model.weight", "model.other")), "lacks tensor");
+    contains(after("manifest.json", rename("step\": 2", "step\": 3")), "which is not its name's");
+    contains(after("manifest.json", rename(shard, "../x")), "outside of it");
 }
 
 TEST_CASE("snapshot: a copy under another step's name is refused") {

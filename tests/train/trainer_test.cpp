@@ -68,8 +68,7 @@ TEST_CASE("trainer: stop and resume after any step gives the same bits") {
             {
                 Trainer trainer(machine.context, recipe);
                 for (int64_t i = 0; i < stop; ++i) trainer.step();
-                checkpoint::SnapshotWriter writer(snapshots, stop);
-                trainer.save(writer, 1);
+                checkpoint::write_snapshot(snapshots, trainer.snapshot(), {.keep = 1});
             }
             auto latest = checkpoint::open_latest_snapshot(snapshots);
             REQUIRE(latest.snapshot.has_value());
@@ -103,8 +102,7 @@ TEST_CASE("trainer: a snapshot of another configuration is refused by name") {
     {
         Trainer trainer(machine.context, test::small_recipe(folder));
         trainer.step();
-        checkpoint::SnapshotWriter writer(folder / "snapshots", 1);
-        trainer.save(writer, 1);
+        checkpoint::write_snapshot(folder / "snapshots", trainer.snapshot(), {});
     }
     const auto latest = checkpoint::open_latest_snapshot(folder / "snapshots");
     const auto refuse = [&](const std::string& set, const std::string& part) {
