@@ -146,14 +146,19 @@ void measure_latent(const Run& run, const LatentCase& c) {
     const int64_t tokens = c.sequences * c.queries;
     const Tensor q_latent = noise(context, tokens, c.heads * c.rank, dtype);
     const Tensor q_pe = noise(context, tokens, c.heads * c.rope, dtype);
+    const int64_t pages = (c.length + ops::kLatentPageRows - 1) / ops::kLatentPageRows;
+    const ops::LatentPages cache = {
+        noise(context, c.sequences * pages * ops::kLatentPageRows, c.rank + c.rope, dtype)};
+    std::vector<int32_t> tables(size_t(c.sequences * pages));
+    for (size_t i = 0; i < tables.size(); ++i) tables[i] = int32_t(i * 7 % tables.size());
     std::vector<ops::LatentSequence> sequences;
     for (int64_t s = 0; s < c.sequences; ++s) {
-        sequences.push_back(
-            {noise(context, c.length, c.rank + c.rope, dtype), s * c.queries, c.queries});
+        sequences.push_back({std::span(tables).subspan(size_t(s * pages), size_t(pages)), c.length,
+                             s * c.queries, c.queries});
     }
     Tensor u = q_latent.clone();
     const double seconds = median_seconds(
-        context, [&] { ops::attention_latent(context, q_latent, q_pe, sequences, 0.1, u); });
+        context, [&] { ops::attention_latent(context, q_latent, q_pe, cache, sequences, 0.1, u); });
     const double keys = double(c.length) - double(c.queries - 1) / 2;
     run.print("latent", c.name, seconds,
               double(tokens * c.heads) * keys * 2 * double(2 * c.rank + c.rope));

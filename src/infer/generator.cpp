@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "infer/page_pool.h"
+
 namespace hadal::infer {
 
 namespace {
@@ -30,10 +32,7 @@ std::string_view name(FinishReason reason) {
 }
 
 Generator::Generator(Context& context, const model::Model& model)
-    : context_(context), model_(model) {
-    const auto& config = model.config;
-    cache_.layer_caches.resize(size_t(config.num_hidden_layers + config.num_nextn_predict_layers));
-}
+    : context_(context), model_(model) {}
 
 void Generator::check(std::span<const int32_t> prompt, const GenerateOptions& options) const {
     const auto& config = model_.config;
@@ -61,14 +60,17 @@ void Generator::check(std::span<const int32_t> prompt, const GenerateOptions& op
 }
 
 void Generator::reserve(int64_t positions) {
-    if (positions <= capacity_) return;
+    const auto known = int64_t(pages_.size());
+    const int64_t needed = pages_for(positions + 1);  // the MTP module keeps its rows a slot late
+    if (needed <= known) return;
     const DType dtype = model_.weights.embed_tokens.dtype();
-    for (Tensor& cache : cache_.layer_caches) {
-        Tensor larger = Tensor::zeros({positions, model_.config.latent_dim()}, dtype);
-        if (capacity_ > 0) larger.rows(0, capacity_).copy_from(cache);
-        cache = std::move(larger);
+    model::LatentCache larger = model::allocate_latent_cache(model_.config, needed, dtype);
+    for (size_t i = 0; i < cache_.layers.size(); ++i) {
+        const int64_t rows = known * kPageTokens;
+        larger.layers[i].rows(0, rows).copy_from(cache_.layers[i].rows(0, rows));
     }
-    capacity_ = positions;
+    cache_ = std::move(larger);
+    for (int64_t page = known; page < needed; ++page) pages_.push_back(int32_t(page));
 }
 
 /// Cached positions that the new prompt can keep. The MTP layer's row i depends on token i + 1, and
@@ -85,9 +87,10 @@ int64_t Generator::reusable_prefix(std::span<const int32_t> prompt) const {
 Tensor Generator::step(std::span<const int32_t> tokens) {
     Tensor hidden = Tensor::uninitialized({int64_t(tokens.size()), model_.config.hidden_size},
                                           model_.weights.embed_tokens.dtype());
-    cache_.query_count = int64_t(tokens.size());
-    model::forward_cached(context_, model_, id_tensor(tokens), {&cache_, 1}, hidden);
-    cache_.length += cache_.query_count;
+    const auto length = int64_t(tokens_.size());
+    const model::CachedSequence sequence = {
+        .pages = pages_, .length = length, .query_count = int64_t(tokens.size()), .cached = length};
+    model::forward_cached(context_, model_, cache_, id_tensor(tokens), {&sequence, 1}, hidden);
     tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
     return hidden;
 }
@@ -96,12 +99,13 @@ Tensor Generator::step(std::span<const int32_t> tokens) {
 /// `next_tokens`. `last` receives the module's output [1, hidden] for the last row.
 void Generator::follow_with_mtp(const Tensor& hidden, std::span<const int32_t> next_tokens,
                                 Tensor& last) {
-    model::CachedSequence sequence = cache_;
-    sequence.length = mtp_length_;
-    sequence.query_count = int64_t(next_tokens.size());
+    const model::CachedSequence sequence = {.pages = pages_,
+                                            .length = mtp_length_,
+                                            .query_count = int64_t(next_tokens.size()),
+                                            .cached = mtp_length_};
     Tensor out = Tensor::uninitialized(hidden.shape(), hidden.dtype());
-    model::forward_mtp_cached(context_, model_, 0, hidden, id_tensor(next_tokens), {&sequence, 1},
-                              out);
+    model::forward_mtp_cached(context_, model_, cache_, 0, hidden, id_tensor(next_tokens),
+                              {&sequence, 1}, out);
     mtp_length_ += sequence.query_count;
     last = out.rows(out.shape()[0] - 1, 1);
 }
@@ -110,8 +114,8 @@ void Generator::follow_with_mtp(const Tensor& hidden, std::span<const int32_t> n
 /// layer follows but for the last position, whose successor is not known yet.
 Tensor Generator::prefill(std::span<const int32_t> prompt, bool with_mtp) {
     Tensor last, unused;
-    while (cache_.length < int64_t(prompt.size())) {
-        const int64_t begin = cache_.length;
+    while (tokens_.size() < prompt.size()) {
+        const auto begin = int64_t(tokens_.size());
         const int64_t count = std::min(kPrefillChunk, int64_t(prompt.size()) - begin);
         const Tensor hidden = step(prompt.subspan(size_t(begin), size_t(count)));
         last = hidden.rows(count - 1, 1);
@@ -148,7 +152,8 @@ std::vector<int32_t> Generator::choose(const Tensor& hidden, std::span<const int
     const int64_t rows = hidden.shape()[0];
     Tensor logits = Tensor::uninitialized({rows, model_.config.vocab_size}, DType::f32);
     model::head_logits(context_, model_, hidden, logits);
-    const int64_t first_position = cache_.length - rows + 1;  // of the token that row 0 decides
+    const int64_t first_position =
+        int64_t(tokens_.size()) - rows + 1;  // of the token that row 0 decides
     std::vector<int32_t> chosen;
     for (int64_t i = 0; i < rows; ++i) {
         chosen.push_back(
@@ -169,11 +174,11 @@ GenerateResult Generator::generate(std::span<const int32_t> prompt,
     const int64_t budget = std::min(options.max_new_tokens, room);
     reserve(std::min(int64_t(prompt.size()) + budget + options.draft_tokens + 1,
                      model_.config.max_position_embeddings + options.draft_tokens + 1));
-    cache_.length = mtp_length_ = reusable_prefix(prompt);
-    tokens_.resize(size_t(cache_.length));
+    mtp_length_ = reusable_prefix(prompt);
+    tokens_.resize(size_t(mtp_length_));
 
     GenerateResult result;
-    result.prefill_tokens = int64_t(prompt.size()) - cache_.length;
+    result.prefill_tokens = int64_t(prompt.size() - tokens_.size());
     Clock::time_point begin = Clock::now();
     Tensor hidden = prefill(prompt, speculate);  // rows whose successors the next choice gives
     result.prefill_seconds = seconds_since(begin);
@@ -184,9 +189,8 @@ GenerateResult Generator::generate(std::span<const int32_t> prompt,
     while (running) {
         const std::vector<int32_t> chosen = choose(hidden, drafted, sampler);
         // Rows behind the last right draft were computed from wrong tokens: forget them.
-        const int64_t wrong = hidden.shape()[0] - int64_t(chosen.size());
-        cache_.length -= wrong;
-        tokens_.resize(size_t(cache_.length));
+        const size_t wrong = size_t(hidden.shape()[0]) - chosen.size();
+        tokens_.resize(tokens_.size() - wrong);
         result.accepted_tokens += int64_t(chosen.size()) - 1;
         for (const int32_t token : chosen) {
             if (std::find(options.stop_ids.begin(), options.stop_ids.end(), token) !=
@@ -206,7 +210,8 @@ GenerateResult Generator::generate(std::span<const int32_t> prompt,
         if (speculate) {
             Tensor mtp_last;
             follow_with_mtp(hidden.rows(0, int64_t(chosen.size())), chosen, mtp_last);
-            const int64_t left = model_.config.max_position_embeddings - cache_.length - 1;
+            const int64_t left =
+                model_.config.max_position_embeddings - int64_t(tokens_.size()) - 1;
             drafted = draft(mtp_last, std::min(options.draft_tokens, left));
             result.draft_tokens += int64_t(drafted.size());
         }

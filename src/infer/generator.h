@@ -63,11 +63,11 @@ class Generator {
 
     Context& context_;
     const model::Model& model_;
-    model::CachedSequence cache_;  // main layers, then MTP layers
+    model::LatentCache cache_;
+    std::vector<int32_t> pages_;   // 0, 1, …: all of the cache is this sequence's
     int64_t mtp_length_ = 0;       // positions in the MTP layer's cache
-    int64_t capacity_ = 0;
     int64_t num_ids_ = 0;          // of the head, those that may be chosen
-    std::vector<int32_t> tokens_;  // those in the cache: cache_.length of them
+    std::vector<int32_t> tokens_;  // those in the cache
 };
 
 }  // namespace hadal::infer

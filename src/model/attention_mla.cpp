@@ -1,9 +1,9 @@
 #include "model/attention_mla.h"
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
-#include "ops/attention_latent.h"
 #include "ops/attention_prefill.h"
 #include "ops/matmul.h"
 #include "ops/rms_norm.h"
@@ -56,15 +56,29 @@ void copy_columns(Context& context, const Tensor& from, Tensor to) {
     });
 }
 
-/// Rows of the step → the caches: [c after its norm | k_pe after rotation].
+/// Rows of the step → the cache: [c after its norm | k_pe after rotation].
 void append_latents(Context& context, const ModelConfig& config, const CachedLayout& layout,
                     const AttentionSaved& saved) {
+    const auto bytes_of = [](const Tensor& x, int64_t columns) {
+        return size_t(columns * size_of(x.dtype()));
+    };
+    const Tensor& c = saved.c_normed;
+    const Tensor k_pe = rope_part(config, saved.ckv);
+    Tensor cache = layout.cache.rows;
     for (const CachedRows& rows : layout.sequences) {
-        Tensor target = rows.cache.rows(rows.length, rows.query_count);
-        copy_columns(context, saved.c_normed.rows(rows.first_row, rows.query_count),
-                     latent_part(config, target));
-        copy_columns(context, rope_part(config, saved.ckv.rows(rows.first_row, rows.query_count)),
-                     rope_part(config, target));
+        const int64_t known = std::max<int64_t>(rows.cached - rows.length, 0);
+        context.threads.parallel_for(rows.query_count, 64, [&](int64_t i) {
+            if (i < known) return;
+            const int64_t t = rows.first_row + i;
+            std::byte* to =
+                cache.data() + bytes_of(cache, layout.cache.row_of(rows.pages, rows.length + i) *
+                                                   cache.row_stride());
+            std::memcpy(to, c.data() + bytes_of(c, t * c.row_stride()),
+                        bytes_of(c, config.kv_lora_rank));
+            std::memcpy(to + bytes_of(c, config.kv_lora_rank),
+                        k_pe.data() + bytes_of(k_pe, t * k_pe.row_stride()),
+                        bytes_of(k_pe, config.qk_rope_head_dim));
+        });
     }
 }
 
@@ -165,9 +179,10 @@ void AttentionMla::forward_cached(Context& context, const CachedLayout& layout, 
     std::vector<ops::LatentSequence> sequences;
     for (const CachedRows& rows : layout.sequences) {
         sequences.push_back(
-            {rows.cache.rows(0, rows.length + rows.query_count), rows.first_row, rows.query_count});
+            {rows.pages, rows.length + rows.query_count, rows.first_row, rows.query_count});
     }
-    ops::attention_latent(context, q_latent, q_pe, sequences, config_.attention_scale(), u);
+    ops::attention_latent(context, q_latent, q_pe, layout.cache, sequences,
+                          config_.attention_scale(), u);
 
     products.clear();
     for (int64_t h = 0; h < heads; ++h) {

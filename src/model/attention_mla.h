@@ -9,6 +9,7 @@
 #include "model/activation.h"
 #include "model/config.h"
 #include "model/parameters.h"
+#include "ops/attention_latent.h"
 
 namespace hadal::model {
 
@@ -41,12 +42,14 @@ AttentionBackward allocate_attention_backward(const ModelConfig& config, int64_t
 
 /// A step of generation as one layer sees it.
 struct CachedRows {
-    Tensor cache;         // [capacity, kv_lora_rank + rope] of one sequence and this layer
-    int64_t length;       // positions in it before this step
-    int64_t first_row;    // first of this sequence's rows in the step
-    int64_t query_count;  // its rows
+    std::span<const int32_t> pages;  // of the sequence's positions
+    int64_t length;                  // positions before the step's first
+    int64_t cached;                  // positions below are in the cache; they are not written again
+    int64_t first_row;               // first of this sequence's rows in the step
+    int64_t query_count;             // its rows
 };
 struct CachedLayout {
+    ops::LatentPages cache;  // this layer's
     std::span<const CachedRows> sequences;
     const Tensor& positions;  // [tokens] i32
     const Tensor& cos_sin;    // [positions, rope] f32

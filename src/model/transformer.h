@@ -102,26 +102,34 @@ void head_logits(Context& context, const Model& model, const Tensor& hidden, Ten
 // ---- Cached execution, for generation: the same layers, attention in absorbed form over the
 // latent cache.
 
-/// One sequence's part of a step and its caches.
+/// The latents of every layer, MTP modules' after the main ones: pages of 64 positions, each page
+/// in all layers under one number.
+struct LatentCache {
+    std::vector<Tensor> layers;  // [pages·64, kv_lora_rank + rope] each
+};
+/// Memory that the system gives when a page is first used.
+LatentCache allocate_latent_cache(const ModelConfig& config, int64_t pages, DType dtype);
+
+/// One sequence's part of a step.
 struct CachedSequence {
-    std::vector<Tensor>
-        layer_caches;  // per layer, MTP layers after the main ones: [capacity, kv_lora_rank + rope]
-    int64_t length = 0;       // positions in the caches before this step
-    int64_t query_count = 0;  // tokens of this step
+    std::span<const int32_t> pages;  // of its positions
+    int64_t length = 0;              // positions before the step's first
+    int64_t query_count = 0;         // tokens of this step
+    int64_t cached = 0;  // positions below are in the cache already: computed again, not written
 };
 
 /// Runs the step's tokens (ids [tokens] i32, sequence after sequence), writes their latents into
-/// the caches at length …, and the hidden states after the final norm [tokens, hidden] to `hidden`.
-/// A row's bits depend on its own sequence only, and not on how the sequence was cut into steps.
-void forward_cached(Context& context, const Model& model, const Tensor& ids,
+/// their pages, and the hidden states after the final norm [tokens, hidden] to `hidden`. A row's
+/// bits depend on its own sequence only, and not on how the sequence was cut into steps.
+void forward_cached(Context& context, const Model& model, LatentCache& cache, const Tensor& ids,
                     std::span<const CachedSequence> sequences, Tensor& hidden);
 
 /// One MTP module over the step's rows: position i takes `hidden` [tokens, hidden] of token i
 /// (after the final norm) and next_ids [tokens] (token i + 1); writes [tokens, hidden] after
-/// shared_head.norm to `out`. Uses cache layer num_hidden_layers + module; `length` is that
-/// cache's.
-void forward_mtp_cached(Context& context, const Model& model, int64_t module, const Tensor& hidden,
-                        const Tensor& next_ids, std::span<const CachedSequence> sequences,
-                        Tensor& out);
+/// shared_head.norm to `out`. Its row of position i is kept in slot i + 1 of the pages, so that a
+/// slot depends on tokens up to its own; `length` and `cached` count its rows, not slots.
+void forward_mtp_cached(Context& context, const Model& model, LatentCache& cache, int64_t module,
+                        const Tensor& hidden, const Tensor& next_ids,
+                        std::span<const CachedSequence> sequences, Tensor& out);
 
 }  // namespace hadal::model

@@ -19,7 +19,8 @@ Step make_step(Context& context, int64_t tokens, std::span<const CachedSequence>
     const auto positions = step.positions.values<int32_t>();
     int64_t row = 0;
     for (const CachedSequence& sequence : sequences) {
-        step.rows.push_back({Tensor(), sequence.length, row, sequence.query_count});
+        step.rows.push_back(
+            {sequence.pages, sequence.length, sequence.cached, row, sequence.query_count});
         for (int64_t i = 0; i < sequence.query_count; ++i) {
             positions[size_t(row++)] = int32_t(sequence.length + i);
         }
@@ -28,19 +29,22 @@ Step make_step(Context& context, int64_t tokens, std::span<const CachedSequence>
     return step;
 }
 
-void select_layer(std::span<const CachedSequence> sequences, size_t layer, Step& step) {
-    for (size_t s = 0; s < sequences.size(); ++s) {
-        step.rows[s].cache = sequences[s].layer_caches[layer];
-    }
-}
-
 Allocate from_workspace(Context& context) {
     return [&context](Shape shape, DType dtype) { return context.workspace.take(shape, dtype); };
 }
 
 }  // namespace
 
-void forward_cached(Context& context, const Model& model, const Tensor& ids,
+LatentCache allocate_latent_cache(const ModelConfig& config, int64_t pages, DType dtype) {
+    LatentCache cache;
+    for (int64_t i = 0; i < config.num_hidden_layers + config.num_nextn_predict_layers; ++i) {
+        cache.layers.push_back(
+            Tensor::uninitialized({pages * ops::kLatentPageRows, config.latent_dim()}, dtype));
+    }
+    return cache;
+}
+
+void forward_cached(Context& context, const Model& model, LatentCache& cache, const Tensor& ids,
                     std::span<const CachedSequence> sequences, Tensor& hidden) {
     const int64_t tokens = ids.shape()[0];
     const DType dtype = model.weights.embed_tokens.dtype();
@@ -55,21 +59,22 @@ void forward_cached(Context& context, const Model& model, const Tensor& ids,
         const bool is_moe = model.config.is_moe_layer(int64_t(i));
         LayerSaved saved = allocate_layer_saved(model.config, is_moe, tokens, dtype, allocate);
         saved.x = x;
-        select_layer(sequences, i, step);
         Layer(model.config, is_moe, model.weights.layers[i])
-            .forward_cached(
-                context,
-                {.sequences = step.rows, .positions = step.positions, .cos_sin = model.cos_sin},
-                saved, y);
+            .forward_cached(context,
+                            {.cache = {cache.layers[i]},
+                             .sequences = step.rows,
+                             .positions = step.positions,
+                             .cos_sin = model.cos_sin},
+                            saved, y);
         std::swap(x, y);
     }
     Tensor r = allocate({tokens}, statistics_dtype(dtype));
     ops::rms_norm(context, x, model.weights.norm, model.config.rms_norm_eps, hidden, r);
 }
 
-void forward_mtp_cached(Context& context, const Model& model, int64_t module, const Tensor& hidden,
-                        const Tensor& next_ids, std::span<const CachedSequence> sequences,
-                        Tensor& out) {
+void forward_mtp_cached(Context& context, const Model& model, LatentCache& cache, int64_t module,
+                        const Tensor& hidden, const Tensor& next_ids,
+                        std::span<const CachedSequence> sequences, Tensor& out) {
     const int64_t tokens = next_ids.shape()[0];
     const Workspace::Scope scope(context.workspace);
     Step step = make_step(context, tokens, sequences);
@@ -77,12 +82,15 @@ void forward_mtp_cached(Context& context, const Model& model, int64_t module, co
         allocate_mtp_saved(model.config, tokens, hidden.dtype(), from_workspace(context));
     saved.ids = next_ids;
     saved.normed = out;
-    select_layer(sequences, size_t(model.config.num_hidden_layers + module), step);
+    const ops::LatentPages pages = {cache.layers[size_t(model.config.num_hidden_layers + module)],
+                                    /*shift=*/1};
     MtpModule(model.config, model.weights.mtp[size_t(module)], model.weights.embed_tokens)
-        .forward_cached(
-            context,
-            {.sequences = step.rows, .positions = step.positions, .cos_sin = model.cos_sin}, hidden,
-            saved);
+        .forward_cached(context,
+                        {.cache = pages,
+                         .sequences = step.rows,
+                         .positions = step.positions,
+                         .cos_sin = model.cos_sin},
+                        hidden, saved);
 }
 
 }  // namespace hadal::model

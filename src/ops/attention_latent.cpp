@@ -15,10 +15,32 @@ namespace {
 // to this memory.
 constexpr int64_t kMostPartialBytes = int64_t(256) << 20;
 
-cpu::LatentSizes sizes_of(const Tensor& q_latent, const Tensor& q_pe,
+static_assert(kLatentPageRows == cpu::kLatentPage);
+
+void check_sequence(const LatentSequence& sequence, const LatentPages& cache, int64_t tokens) {
+    const int64_t length = sequence.length, count = sequence.query_count;
+    if (count < 0 || count > length || sequence.first_query < 0 ||
+        sequence.first_query + count > tokens) {
+        throw Error(
+            Error::Kind::internal,
+            concat("a sequence of ", length, " positions claims queries ", sequence.first_query,
+                   " … ", sequence.first_query + count, " of ", tokens));
+    }
+    const int64_t in_cache = cache.rows.shape()[0] / kLatentPageRows;
+    const int64_t slots = length > 0 ? length + cache.shift : 0;
+    if (slots > int64_t(sequence.pages.size()) * kLatentPageRows ||
+        !std::ranges::all_of(sequence.pages,
+                             [&](int32_t page) { return page >= 0 && page < in_cache; })) {
+        throw Error(Error::Kind::internal,
+                    concat("a sequence of ", length, " positions with ", sequence.pages.size(),
+                           " pages of a cache of ", in_cache));
+    }
+}
+
+cpu::LatentSizes sizes_of(const Tensor& q_latent, const Tensor& q_pe, const LatentPages& cache,
                           std::span<const LatentSequence> sequences, double scale) {
     const auto [tokens, latent_width] = q_latent.shape<2>();
-    const int64_t columns = sequences[0].cache.shape<2>()[1];
+    const int64_t columns = cache.rows.shape<2>()[1];
     const int64_t width = latent_width + q_pe.shape<2>()[1];
     if (columns == 0 || width == 0 || width % columns != 0) {
         throw Error(Error::Kind::internal,
@@ -28,23 +50,15 @@ cpu::LatentSizes sizes_of(const Tensor& q_latent, const Tensor& q_pe,
     const int64_t heads = width / columns, rank = latent_width / heads;
     require(q_latent, q_latent.dtype(), {tokens, heads * rank}, "q_latent");
     require(q_pe, q_latent.dtype(), {tokens, heads * (columns - rank)}, "q_pe");
-    for (const LatentSequence& sequence : sequences) {
-        require(sequence.cache, q_latent.dtype(), {-1, columns}, "cache");
-        const int64_t length = sequence.cache.shape()[0], count = sequence.query_count;
-        if (count < 0 || count > length || sequence.first_query < 0 ||
-            sequence.first_query + count > tokens) {
-            throw Error(
-                Error::Kind::internal,
-                concat("a sequence of ", length, " cache rows claims queries ",
-                       sequence.first_query, " … ", sequence.first_query + count, " of ", tokens));
-        }
-    }
+    require(cache.rows, q_latent.dtype(), {-1, columns}, "cache");
+    for (const LatentSequence& sequence : sequences) check_sequence(sequence, cache, tokens);
     return {.heads = heads, .rank = rank, .rope = columns - rank, .scale = scale};
 }
 
 template <class T>
 std::span<cpu::LatentTask<T>> tasks_of(Context& context, const cpu::LatentSizes& sizes,
                                        const Tensor& q_latent, const Tensor& q_pe,
+                                       const LatentPages& cache,
                                        std::span<const LatentSequence> sequences, Tensor& u) {
     const auto tasks = context.workspace.take<cpu::LatentTask<T>>(int64_t(sequences.size()));
     for (size_t s = 0; s < sequences.size(); ++s) {
@@ -54,9 +68,11 @@ std::span<cpu::LatentTask<T>> tasks_of(Context& context, const cpu::LatentSizes&
                     .q_latent = {q_latent.data_as<T>() + first * q_latent.row_stride(),
                                  q_latent.row_stride()},
                     .q_pe = {q_pe.data_as<T>() + first * q_pe.row_stride(), q_pe.row_stride()},
-                    .cache = {sequence.cache.data_as<T>(), sequence.cache.row_stride()},
+                    .keys = {.rows = {cache.rows.data_as<T>(), cache.rows.row_stride()},
+                             .pages = sequence.pages.data(),
+                             .shift = cache.shift},
                     .u = {u.data_as<T>() + first * u.row_stride(), u.row_stride()},
-                    .length = sequence.cache.shape()[0],
+                    .length = sequence.length,
                     .query_count = sequence.query_count};
     }
     return tasks;
@@ -166,13 +182,14 @@ void run(Context& context, std::span<const cpu::LatentTask<T>> tasks) {
 }  // namespace
 
 void attention_latent(Context& context, const Tensor& q_latent, const Tensor& q_pe,
-                      std::span<const LatentSequence> sequences, double scale, Tensor& u) {
+                      const LatentPages& cache, std::span<const LatentSequence> sequences,
+                      double scale, Tensor& u) {
     if (sequences.empty()) return;
-    const cpu::LatentSizes sizes = sizes_of(q_latent, q_pe, sequences, scale);
+    const cpu::LatentSizes sizes = sizes_of(q_latent, q_pe, cache, sequences, scale);
     require(u, q_latent.dtype(), q_latent.shape(), "u");
     const auto start = [&]<class T>() {
         const Workspace::Scope scope(context.workspace);
-        const auto tasks = tasks_of<T>(context, sizes, q_latent, q_pe, sequences, u);
+        const auto tasks = tasks_of<T>(context, sizes, q_latent, q_pe, cache, sequences, u);
         cpu::with_matmul_isa(context.isa, [&]<Isa isa>() { run<isa, T>(context, tasks); });
     };
     switch (q_latent.dtype()) {

@@ -11,13 +11,23 @@ using namespace hadal::model;
 
 namespace {
 
-CachedSequence new_sequence(const ModelConfig& config, int64_t capacity, DType dtype) {
-    CachedSequence sequence;
-    for (int64_t i = 0; i < config.num_hidden_layers + config.num_nextn_predict_layers; ++i) {
-        sequence.layer_caches.push_back(Tensor::zeros({capacity, config.latent_dim()}, dtype));
+/// A cache and the pages of some sequences in it, in an order that is nobody's.
+struct Cache {
+    Cache(const ModelConfig& config, const std::vector<int64_t>& capacities, DType dtype) {
+        int64_t total = 0;
+        for (const int64_t capacity : capacities) total += capacity / ops::kLatentPageRows + 1;
+        layers = allocate_latent_cache(config, total, dtype);
+        for (const int64_t capacity : capacities) {
+            std::vector<int32_t> table;
+            for (int64_t i = 0; i <= capacity / ops::kLatentPageRows; ++i) {
+                table.push_back(int32_t(--total));
+            }
+            pages.push_back(std::move(table));
+        }
     }
-    return sequence;
-}
+    LatentCache layers;
+    std::vector<std::vector<int32_t>> pages;
+};
 
 Tensor ids_tensor(const std::vector<int32_t>& ids) {
     Tensor tensor = Tensor::zeros({int64_t(ids.size())}, DType::i32);
@@ -37,13 +47,14 @@ Tensor run_in_chunks(Context& context, const Model& model, const std::vector<int
                      const std::vector<int64_t>& chunks) {
     const DType dtype = model.weights.embed_tokens.dtype();
     Tensor all = Tensor::zeros({int64_t(ids.size()), model.config.hidden_size}, dtype);
-    CachedSequence sequence = new_sequence(model.config, int64_t(ids.size()), dtype);
+    Cache cache(model.config, {int64_t(ids.size())}, dtype);
+    CachedSequence sequence = {.pages = cache.pages[0]};
     for (const int64_t count : chunks) {
         sequence.query_count = count;
         const std::vector<int32_t> step(ids.begin() + sequence.length,
                                         ids.begin() + sequence.length + count);
         Tensor hidden = all.rows(sequence.length, count);
-        forward_cached(context, model, ids_tensor(step), {&sequence, 1}, hidden);
+        forward_cached(context, model, cache.layers, ids_tensor(step), {&sequence, 1}, hidden);
         sequence.length += count;
     }
     return all;
@@ -68,14 +79,16 @@ TEST_CASE("cached: greedy generation gives the golden's tokens and logits") {
         std::vector<int32_t> ids;
         for (int64_t i = 0; i < prompt; ++i)
             ids.push_back(int32_t(tokens.row<int64_t>(s)[size_t(i)]));
-        CachedSequence sequence = new_sequence(model.config, prompt + steps, DType::f32);
+        Cache cache(model.config, {prompt + steps}, DType::f32);
+        CachedSequence sequence = {.pages = cache.pages[0]};
         for (int64_t step = 0; step < steps; ++step) {
             CAPTURE(s);
             CAPTURE(step);
             sequence.query_count = int64_t(ids.size());
             Tensor hidden =
                 Tensor::zeros({int64_t(ids.size()), model.config.hidden_size}, DType::f32);
-            forward_cached(machine.context, model, ids_tensor(ids), {&sequence, 1}, hidden);
+            forward_cached(machine.context, model, cache.layers, ids_tensor(ids), {&sequence, 1},
+                           hidden);
             sequence.length += sequence.query_count;
             Tensor logits = Tensor::zeros({1, vocab}, DType::f32),
                    next = Tensor::zeros({1}, DType::i32);
@@ -115,14 +128,13 @@ TEST_CASE("cached: a sequence's bits do not depend on what else is in the step")
     const auto first = some_ids(19, model.config.vocab_size, 1);
     const auto second = some_ids(7, model.config.vocab_size, 2);
     const Tensor alone = run_in_chunks(machine.context, model, first, {19});
-    std::vector<CachedSequence> sequences = {new_sequence(model.config, 7, DType::bf16),
-                                             new_sequence(model.config, 19, DType::bf16)};
-    sequences[0].query_count = 7;
-    sequences[1].query_count = 19;
+    Cache cache(model.config, {7, 19}, DType::bf16);
+    const std::vector<CachedSequence> sequences = {{.pages = cache.pages[0], .query_count = 7},
+                                                   {.pages = cache.pages[1], .query_count = 19}};
     std::vector<int32_t> both = second;
     both.insert(both.end(), first.begin(), first.end());
     Tensor hidden = Tensor::zeros({26, model.config.hidden_size}, DType::bf16);
-    forward_cached(machine.context, model, ids_tensor(both), sequences, hidden);
+    forward_cached(machine.context, model, cache.layers, ids_tensor(both), sequences, hidden);
     CHECK(same_bits(hidden.rows(7, 19), alone));
 }
 
@@ -135,14 +147,39 @@ TEST_CASE("cached: an MTP module over the cache equals the one over whole sequen
     Saved saved = allocate_saved(model.config, batch.ids.count(), DType::f32, true, test::owned());
     evaluate(machine.context, model, batch, {.mtp_weight = 1}, saved);
     const int64_t count = batch.starts[1] - 1;  // the first sequence's positions with a next token
-    CachedSequence sequence = new_sequence(model.config, count, DType::f32);
+    Cache cache(model.config, {count}, DType::f32);
+    CachedSequence sequence = {.pages = cache.pages[0]};
     for (const int64_t chunk : {int64_t(5), int64_t(1), count - 6}) {
         sequence.query_count = chunk;
         Tensor out = Tensor::zeros({chunk, model.config.hidden_size}, DType::f32);
-        forward_mtp_cached(machine.context, model, 0, saved.normed.rows(sequence.length, chunk),
+        forward_mtp_cached(machine.context, model, cache.layers, 0,
+                           saved.normed.rows(sequence.length, chunk),
                            saved.mtp[0].ids.rows(sequence.length, chunk), {&sequence, 1}, out);
         const Tensor expected = saved.mtp[0].normed.rows(sequence.length, chunk);
         CHECK(test::excess(out.values<float>(), expected.values<float>(), 1e-5) < 5e-5);
         sequence.length += chunk;
     }
+}
+
+TEST_CASE(
+    "cached: a row that is in the cache is computed again to the same bits, and not written") {
+    test::Machine machine;
+    const Model model = load_model(test::golden_path("base"), DType::bf16);
+    const auto ids = some_ids(70, model.config.vocab_size, 4);
+    Cache cache(model.config, {70}, DType::bf16);
+    CachedSequence sequence = {.pages = cache.pages[0], .query_count = 70};
+    Tensor hidden = Tensor::zeros({70, model.config.hidden_size}, DType::bf16);
+    forward_cached(machine.context, model, cache.layers, ids_tensor(ids), {&sequence, 1}, hidden);
+    const Tensor before = cache.layers.layers[0].clone();
+    const std::vector<int32_t> other(3, ids[0]);  // wrong tokens: what they wrote would be seen
+    sequence = {.pages = cache.pages[0], .length = 66, .query_count = 3, .cached = 69};
+    Tensor ignored = Tensor::zeros({3, model.config.hidden_size}, DType::bf16);
+    forward_cached(machine.context, model, cache.layers, ids_tensor(other), {&sequence, 1},
+                   ignored);
+    CHECK(same_bits(before, cache.layers.layers[0]));
+    sequence = {.pages = cache.pages[0], .length = 67, .query_count = 3, .cached = 69};
+    Tensor again = Tensor::zeros({3, model.config.hidden_size}, DType::bf16);
+    forward_cached(machine.context, model, cache.layers, ids_tensor({ids.begin() + 67, ids.end()}),
+                   {&sequence, 1}, again);
+    CHECK(same_bits(hidden.rows(67, 3), again));
 }

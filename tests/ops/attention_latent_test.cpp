@@ -1,5 +1,8 @@
 #include "ops/attention_latent.h"
 
+#include <algorithm>
+
+#include "core/random.h"
 #include "ops/attention_prefill.h"
 #include "ops/attention_support.h"
 
@@ -17,37 +20,73 @@ struct Sizes {
     int64_t heads, rank, rope;
 };
 
-/// Sequences of (length, query_count), each with a cache of its own; NaN lies behind each cache's
-/// rows and columns.
+/// Sequences of (length, query_count), whose pages lie shuffled in one cache; every row that no
+/// sequence holds is NaN.
 struct Problem {
     Sizes sizes;
     double scale;
     Tensor q_latent, q_pe;
+    ops::LatentPages cache;
+    std::vector<std::vector<int32_t>> pages;
     std::vector<ops::LatentSequence> sequences;
 };
 
-Tensor cache_rows(int64_t length, const Sizes& sizes, DType dtype, uint64_t seed) {
-    const int64_t columns = sizes.rank + sizes.rope;
-    Tensor whole = normal_rows(length + 3, columns, dtype, seed, 2);
-    for (int64_t j = length; j < length + 3; ++j) {
-        for (int64_t i = 0; i < columns; ++i) set_at(whole, j, i, std::nan(""));
+enum class Order { shuffled, adjacent };
+
+/// Gives every sequence its pages, and its rows the same values wherever they lie.
+void fill_cache(Problem& p, const std::vector<std::pair<int64_t, int64_t>>& sequences, DType dtype,
+                Order order) {
+    constexpr int64_t kPage = ops::kLatentPageRows;
+    const int64_t columns = p.sizes.rank + p.sizes.rope, shift = p.cache.shift;
+    std::vector<int32_t> free_pages;
+    for (const auto& [length, queries] : sequences) {
+        const int64_t pages = (length + shift + kPage - 1) / kPage;
+        p.pages.emplace_back(size_t(pages));
+        for (int64_t i = 0; i < pages; ++i) free_pages.push_back(int32_t(free_pages.size()));
     }
-    return whole.rows(0, length);
+    if (order == Order::shuffled) {
+        RandomSequence random(5);
+        for (size_t i = free_pages.size(); i > 1; --i) {
+            std::swap(free_pages[i - 1], free_pages[random.below(i)]);
+        }
+    } else {
+        std::ranges::reverse(free_pages);  // taken from the end
+    }
+    p.cache.rows = Tensor::zeros({int64_t(free_pages.size()) * kPage, columns}, dtype);
+    for (int64_t row = 0; row < p.cache.rows.shape()[0]; ++row) {
+        for (int64_t i = 0; i < columns; ++i) set_at(p.cache.rows, row, i, std::nan(""));
+    }
+    int64_t tokens = 0;
+    for (size_t s = 0; s < sequences.size(); ++s) {
+        const auto& [length, queries] = sequences[s];
+        for (int32_t& page : p.pages[s]) {
+            page = free_pages.back();
+            free_pages.pop_back();
+        }
+        const Tensor rows = normal_rows(length, columns, dtype, 10 + s, 2);
+        for (int64_t j = 0; j < length; ++j) {
+            for (int64_t i = 0; i < columns; ++i) {
+                set_at(p.cache.rows, p.cache.row_of(p.pages[s], j), i, value_at(rows, j, i));
+            }
+        }
+        p.sequences.push_back({p.pages[s], length, tokens, queries});
+        tokens += queries;
+    }
 }
 
 Problem random_problem(const Sizes& sizes,
-                       const std::vector<std::pair<int64_t, int64_t>>& sequences, DType dtype) {
+                       const std::vector<std::pair<int64_t, int64_t>>& sequences, DType dtype,
+                       int64_t shift = 0, Order order = Order::shuffled) {
     Problem p = {.sizes = sizes,
                  .scale = 1 / std::sqrt(double(sizes.rank + sizes.rope)),
                  .q_latent = {},
                  .q_pe = {},
+                 .cache = {.rows = {}, .shift = shift},
+                 .pages = {},
                  .sequences = {}};
+    fill_cache(p, sequences, dtype, order);
     int64_t tokens = 0;
-    for (const auto& [length, queries] : sequences) {
-        p.sequences.push_back(
-            {cache_rows(length, sizes, dtype, 10 + p.sequences.size()), tokens, queries});
-        tokens += queries;
-    }
+    for (const auto& [length, queries] : sequences) tokens += queries;
     p.q_latent = normal_rows(tokens, sizes.heads * sizes.rank, dtype, 1);
     p.q_pe = normal_rows(tokens, sizes.heads * sizes.rope, dtype, 2);
     return p;
@@ -58,7 +97,7 @@ Tensor run(const Problem& p, Isa isa, int threads = 1) {
     Workspace workspace;
     Context context{pool, workspace, isa};
     Tensor u = Tensor::zeros(p.q_latent.shape(), p.q_latent.dtype());
-    ops::attention_latent(context, p.q_latent, p.q_pe, p.sequences, p.scale, u);
+    ops::attention_latent(context, p.q_latent, p.q_pe, p.cache, p.sequences, p.scale, u);
     return u;
 }
 
@@ -67,7 +106,10 @@ double worst_error(const Problem& p, const Tensor& u) {
     const auto& [heads, rank, rope] = p.sizes;
     double worst = 0;
     for (const ops::LatentSequence& s : p.sequences) {
-        const int64_t length = s.cache.shape()[0];
+        const int64_t length = s.length;
+        const auto key = [&](int64_t j, int64_t c) {
+            return value_at(p.cache.rows, p.cache.row_of(s.pages, j), c);
+        };
         for (int64_t i = 0; i < s.query_count; ++i) {
             const int64_t t = s.first_query + i, keys = length - s.query_count + i + 1;
             for (int64_t h = 0; h < heads; ++h) {
@@ -76,10 +118,10 @@ double worst_error(const Problem& p, const Tensor& u) {
                 for (int64_t j = 0; j < keys; ++j) {
                     double score = 0;
                     for (int64_t c = 0; c < rank; ++c) {
-                        score += value_at(p.q_latent, t, h * rank + c) * value_at(s.cache, j, c);
+                        score += value_at(p.q_latent, t, h * rank + c) * key(j, c);
                     }
                     for (int64_t c = 0; c < rope; ++c) {
-                        score += value_at(p.q_pe, t, h * rope + c) * value_at(s.cache, j, rank + c);
+                        score += value_at(p.q_pe, t, h * rope + c) * key(j, rank + c);
                     }
                     scores[size_t(j)] = score * p.scale;
                     maximum = std::max(maximum, scores[size_t(j)]);
@@ -88,8 +130,8 @@ double worst_error(const Problem& p, const Tensor& u) {
                 for (int64_t c = 0; c < rank; ++c) {
                     double sum = 0, magnitude = 0;
                     for (int64_t j = 0; j < keys; ++j) {
-                        sum += scores[size_t(j)] / total * value_at(s.cache, j, c);
-                        magnitude += scores[size_t(j)] / total * std::abs(value_at(s.cache, j, c));
+                        sum += scores[size_t(j)] / total * key(j, c);
+                        magnitude += scores[size_t(j)] / total * std::abs(key(j, c));
                     }
                     const double ratio = std::abs(value_at(u, t, h * rank + c) - sum) / magnitude;
                     if (!(ratio <= worst)) worst = ratio;
@@ -155,7 +197,6 @@ TEST_CASE("attention_latent: a prompt cut into any chunks gives the bits of toke
         for (const Isa isa : available_isas()) {
             CAPTURE(name(isa));
             const Problem whole = random_problem({3, 16, 8}, {{kLength, kLength}}, dtype);
-            const Tensor cache = whole.sequences[0].cache;
             const Tensor at_once = run(whole, isa, 2);
             for (const int64_t chunk : {1, 7, 64, 129, 1024}) {
                 CAPTURE(chunk);
@@ -165,7 +206,7 @@ TEST_CASE("attention_latent: a prompt cut into any chunks gives the bits of toke
                 for (int64_t begin = 0; begin < kLength; begin += step) {
                     const int64_t count = std::min(chunk, kLength - begin);
                     Problem part = whole;
-                    part.sequences = {{cache.rows(0, begin + count), begin, count}};
+                    part.sequences = {{whole.pages[0], begin + count, begin, count}};
                     const Tensor u = run(part, isa, 2);
                     same = same &&
                            same_bits_everywhere(u.rows(begin, count), at_once.rows(begin, count));
@@ -227,8 +268,11 @@ TEST_CASE("attention_latent: the absorbed form equals the expanded form") {
         ops::attention_prefill(context, q, kv, latents.columns(kRank, kRope), starts, shape, o,
                                lse);
         Tensor u = Tensor::zeros(q_latent.shape(), DType::f64);
-        const std::vector<ops::LatentSequence> sequences = {{latents, 0, kTokens}};
-        ops::attention_latent(context, q_latent, q_pe, sequences, shape.scale, u);
+        ops::LatentPages cache = {Tensor::zeros({192, kRank + kRope}, DType::f64)};
+        cache.rows.rows(0, kTokens).copy_from(latents);
+        const std::vector<int32_t> pages = {0, 1, 2};
+        const std::vector<ops::LatentSequence> sequences = {{pages, kTokens, 0, kTokens}};
+        ops::attention_latent(context, q_latent, q_pe, cache, sequences, shape.scale, u);
         double worst = 0;
         for (int64_t t = 0; t < kTokens; ++t) {
             for (int64_t i = 0; i < kHeads * kV; ++i) {
@@ -251,7 +295,7 @@ TEST_CASE("attention_latent: a second call takes no more workspace") {
     Tensor u = Tensor::zeros(p.q_latent.shape(), DType::bf16);
     size_t peak = 0;
     for (int round = 0; round < 3; ++round) {
-        ops::attention_latent(context, p.q_latent, p.q_pe, p.sequences, p.scale, u);
+        ops::attention_latent(context, p.q_latent, p.q_pe, p.cache, p.sequences, p.scale, u);
         if (round == 0) peak = workspace.peak_bytes();
         CHECK(workspace.peak_bytes() == peak);
     }
@@ -260,14 +304,40 @@ TEST_CASE("attention_latent: a second call takes no more workspace") {
 TEST_CASE("attention_latent: shapes that contradict each other are refused") {
     const Problem good = random_problem({2, 4, 2}, {{10, 3}}, DType::f32);
     Problem more_queries_than_rows = good;
-    more_queries_than_rows.sequences[0].cache = good.sequences[0].cache.rows(0, 2);
+    more_queries_than_rows.sequences[0].length = 2;
     CHECK_THROWS_AS(run(more_queries_than_rows, Isa::portable), Error);
     Problem beyond_the_tokens = good;
     beyond_the_tokens.sequences[0].first_query = 1;
     CHECK_THROWS_AS(run(beyond_the_tokens, Isa::portable), Error);
     Problem narrow_cache = good;
-    narrow_cache.sequences[0].cache = good.sequences[0].cache.columns(0, 5);
+    narrow_cache.cache.rows = good.cache.rows.columns(0, 5);
     CHECK_THROWS_AS(run(narrow_cache, Isa::portable), Error);
+    Problem too_few_pages = good;
+    too_few_pages.sequences[0].length = 65;
+    CHECK_THROWS_AS(run(too_few_pages, Isa::portable), Error);
+    Problem page_outside_the_cache = good;
+    page_outside_the_cache.pages[0][0] = 1;
+    page_outside_the_cache.sequences[0].pages = page_outside_the_cache.pages[0];
+    CHECK_THROWS_AS(run(page_outside_the_cache, Isa::portable), Error);
+}
+
+TEST_CASE(
+    "attention_latent: bits do not depend on where the pages lie, nor on the slot of position 0") {
+    for (const DType dtype : {DType::bf16, DType::f32}) {
+        for (const Isa isa : available_isas()) {
+            CAPTURE(name(isa));
+            for (const Sizes& sizes : {Sizes{8, 32, 16}, Sizes{4, 64, 64}}) {
+                const std::vector<std::pair<int64_t, int64_t>> batch = {
+                    {300, 3}, {64, 64}, {1100, 17}, {192, 1}};
+                const Tensor u =
+                    run(random_problem(sizes, batch, dtype, 0, Order::adjacent), isa, 2);
+                CHECK(same_bits_everywhere(u, run(random_problem(sizes, batch, dtype), isa, 2)));
+                CHECK(same_bits_everywhere(u, run(random_problem(sizes, batch, dtype, 1), isa, 2)));
+                CHECK(same_bits_everywhere(
+                    u, run(random_problem(sizes, batch, dtype, 1, Order::adjacent), isa, 2)));
+            }
+        }
+    }
 }
 
 }  // namespace hadal

@@ -62,29 +62,37 @@ void load_queries(const LatentTask<T>& task, const LatentPiece& piece, QueryRows
     zero_padding(rows.q, rows.k_stride, rows.count, rank + rope, round_up(rows.count, kRowBlock));
 }
 
-/// Cache rows [begin, begin + count).
+/// Keys [begin, begin + count).
 template <class T>
 void load_keys(const LatentTask<T>& task, int64_t begin, int64_t count, LatentScratch<T>& scratch) {
     using Packed = typename Numbers<T>::Packed;
     const QueryRows<T>& rows = scratch.rows;
+    const PagedKeys<T>& keys = task.keys;
     const int64_t width = task.sizes.rank + task.sizes.rope, depth = padded_keys<T>(count);
     scratch.keys.depth = depth;
-    const Packed* from = scratch.copied;
-    int64_t stride = rows.k_stride;
+    const auto pack = [&](const Packed* from, int64_t stride, int64_t first, int64_t packed) {
+        pack_transposed<T>(from, stride, packed, rows.k_depth,
+                           scratch.keys.k + first * rows.k_depth);
+        pack_rows<T>(from, stride, packed, rows.v_width, scratch.keys.v + first * kPanel, depth);
+    };
     if constexpr (sizeof(Packed) == sizeof(T)) {
-        // Whole blocks of whole steps are packed where they lie.
-        if (count == depth && width == rows.k_stride &&
-            task.cache.stride % Numbers<T>::kPair == 0) {
-            from = task.cache.at(begin);
-            stride = task.cache.stride;
+        // Whole steps of whole pages are packed where they lie.
+        if (count == depth && width == rows.k_stride && keys.shift == 0 &&
+            keys.rows.stride % Numbers<T>::kPair == 0) {
+            for (int64_t first = 0, run; first < count; first += run) {
+                run = keys.adjacent(begin + first, count - first);
+                pack(keys.rows.at(keys.row_of(begin + first)), keys.rows.stride, first, run);
+            }
+            return;
         }
     }
-    if (from == scratch.copied) {
-        copy_rows(task.cache.at(begin), task.cache.stride, count, width, scratch.copied, stride);
-        zero_padding(scratch.copied, stride, count, width, depth);
+    for (int64_t first = 0, run; first < count; first += run) {
+        run = keys.adjacent(begin + first, count - first);
+        copy_rows(keys.rows.at(keys.row_of(begin + first)), keys.rows.stride, run, width,
+                  scratch.copied + first * rows.k_stride, rows.k_stride);
     }
-    pack_transposed<T>(from, stride, depth, rows.k_depth, scratch.keys.k);
-    pack_rows<T>(from, stride, depth, rows.v_width, scratch.keys.v);
+    zero_padding(scratch.copied, rows.k_stride, count, width, depth);
+    pack(scratch.copied, rows.k_stride, 0, depth);
 }
 
 /// Keys of one split; fills scratch.rows.

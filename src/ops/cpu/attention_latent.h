@@ -18,10 +18,35 @@ namespace hadal::ops::cpu {
 
 constexpr int64_t kLatentRows = 128;   // rows that share one reading of the keys: one query of V3
 constexpr int64_t kLatentSplit = 512;  // keys; a multiple of the block in attention_softmax.h
+constexpr int64_t kLatentPage = 64;    // rows of the cache that lie one after the other
 
 struct LatentSizes {
     int64_t heads, rank, rope;
     double scale;
+};
+
+/// Where the keys of a sequence lie: key j is row (j + shift) % kLatentPage of the page that the
+/// table names.
+template <class T>
+struct PagedKeys {
+    Rows<const T> rows;    // [pages·kLatentPage, rank + rope]
+    const int32_t* pages;  // of the sequence
+    int64_t shift;
+
+    int64_t row_of(int64_t key) const {
+        const int64_t slot = key + shift;
+        return pages[slot / kLatentPage] * kLatentPage + slot % kLatentPage;
+    }
+    /// Keys from `key` on, at most `most`, that lie one after the other.
+    int64_t adjacent(int64_t key, int64_t most) const {
+        const int64_t slot = key + shift;
+        int64_t count = kLatentPage - slot % kLatentPage;
+        for (const int32_t* page = pages + slot / kLatentPage;
+             count < most && page[1] == page[0] + 1; ++page) {
+            count += kLatentPage;
+        }
+        return count < most ? count : most;
+    }
 };
 
 /// One sequence.
@@ -30,8 +55,8 @@ struct LatentTask {
     LatentSizes sizes;
     Rows<const T> q_latent;  // [query_count, heads·rank]
     Rows<const T> q_pe;      // [query_count, heads·rope]
-    Rows<const T> cache;     // [length, rank + rope]
-    Rows<T> u;               // [query_count, heads·rank]
+    PagedKeys<T> keys;
+    Rows<T> u;  // [query_count, heads·rank]
     int64_t length, query_count;
 
     /// Keys that a row may see.

@@ -185,15 +185,15 @@ inline void store_pairs(__m256i even, __m256i odd, bf16* to) {
 }
 #endif
 
-/// b[k][n] = rows[k][n] for k < depth (a multiple of kDepth) and n < columns (of kPanel): the right
-/// operand of p·v.
+/// b[k][n] = rows[k][n] for k < count (a multiple of kPair) and n < columns (of kPanel), in panels
+/// of `depth` k: the right operand of p·v. For rows that begin at k > 0, b is that much further on.
 template <class T>
-inline void pack_rows(const typename Numbers<T>::Packed* rows, int64_t stride, int64_t depth,
-                      int64_t columns, typename Numbers<T>::Packed* b) {
+inline void pack_rows(const typename Numbers<T>::Packed* rows, int64_t stride, int64_t count,
+                      int64_t columns, typename Numbers<T>::Packed* b, int64_t depth) {
     constexpr int kPair = Numbers<T>::kPair;
     for (int64_t n = 0; n < columns; n += kPanel) {
         auto* panel = b + n * depth;
-        for (int64_t k = 0; k < depth; k += kPair) {
+        for (int64_t k = 0; k < count; k += kPair) {
             const auto* row = rows + k * stride + n;
 #if defined(__AVX512BF16__)
             if constexpr (kPair == 2) {
@@ -204,6 +204,13 @@ inline void pack_rows(const typename Numbers<T>::Packed* rows, int64_t stride, i
             for (int i = 0; i < kPanel; ++i) panel[k * kPanel + i] = row[i];
         }
     }
+}
+
+/// All rows of a block.
+template <class T>
+inline void pack_rows(const typename Numbers<T>::Packed* rows, int64_t stride, int64_t depth,
+                      int64_t columns, typename Numbers<T>::Packed* b) {
+    pack_rows<T>(rows, stride, depth, columns, b, depth);
 }
 
 /// The way back to a left operand: a[n][k] from panels of `depth`: the transpose of the rows that
