@@ -50,7 +50,7 @@ void run_chat(const Arguments& arguments, Report& report) {
         if (terminal) report.say_part("> ");
         if (!std::getline(std::cin, line) || line.empty()) break;
         if (plain) {
-            answer(generator, text_model, prompt_ids(text_model.tokenizer, line, false), options,
+            answer(generator, text_model, infer::prompt_ids(text_model.tokenizer, line), options,
                    report);
             continue;
         }

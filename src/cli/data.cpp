@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/arguments.h"
+#include "cli/file_argument.h"
 #include "cli/machine.h"
 #include "cli/report.h"
 #include "core/error.h"
@@ -59,13 +60,6 @@ double number_in(const Pair& pair, std::string_view option) {
     return value;
 }
 
-void refuse_existing(const fs::path& path, const Arguments& arguments) {
-    if (fs::exists(path) && !arguments.flag("--force")) {
-        throw Error(Error::Kind::usage, concat("output exists: ", path.string(),
-                                               " (choose another name or give --force)"));
-    }
-}
-
 // ---- collect
 
 std::vector<std::string> split_at_commas(std::string_view text) {
@@ -113,8 +107,7 @@ std::vector<data::Source> sources_of(const Arguments& arguments) {
 }
 
 void run_collect(const Arguments& arguments, Report& report) {
-    const fs::path out = arguments.path("--out");
-    refuse_existing(out, arguments);
+    const fs::path out = output_argument(arguments, "--out");
     Machine machine(arguments.globals());
     const data::CollectOptions options{
         .sources = sources_of(arguments),
@@ -178,9 +171,8 @@ int64_t write_evaluation(const fs::path& path, const std::vector<TaskCount>& cou
 }
 
 void run_synth(const Arguments& arguments, Report& report) {
-    const fs::path out = arguments.path("--out");
-    refuse_existing(out, arguments);
-    if (arguments.has("--evaluation")) refuse_existing(arguments.path("--evaluation"), arguments);
+    const fs::path out = output_argument(arguments, "--out");
+    if (arguments.has("--evaluation")) output_argument(arguments, "--evaluation");
     const std::vector<TaskCount> counts = task_counts(arguments);
     const uint64_t seed = arguments.seed();
     data::DocumentWriter writer(out);
@@ -329,8 +321,8 @@ void run_stats(const Arguments& arguments, Report& report) {
     Machine machine(arguments.globals());
     const text::Tokenizer tokenizer = text::Tokenizer::load(arguments.path("--tokenizer"));
     std::vector<int64_t> tokens(size_t(file.size()));
-    machine.context().threads.parallel_for(file.size(), 8, [&](int64_t i) {
-        tokens[size_t(i)] = int64_t(tokenizer.encode(file.read(i).text).size());
+    file.for_each(machine.context().threads, [&](int64_t i, const data::Document& document) {
+        tokens[size_t(i)] = int64_t(tokenizer.encode(document.text).size());
     });
     int64_t total = 0;
     for (const int64_t count : tokens) total += count;

@@ -1,13 +1,12 @@
 // `hadal generate`: a continuation of a text.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "cli/arguments.h"
+#include "cli/file_argument.h"
 #include "cli/machine.h"
 #include "cli/report.h"
 #include "cli/text_model.h"
-#include "core/file_map.h"
-#include "core/json.h"
+#include "cli/token_ids.h"
 #include "text/detokenizer.h"
 
 namespace hadal::cli {
@@ -20,8 +19,7 @@ std::string prompt_content(const Arguments& arguments) {
         throw Error(Error::Kind::usage, "give either --prompt or --tokens");
     }
     if (arguments.has("--prompt")) return arguments.text("--prompt");
-    const std::string& source = arguments.text("--tokens");
-    return read_file(source == "-" ? "/dev/stdin" : source);
+    return file_content(arguments, "--tokens");
 }
 
 /// More than any token of this run can have. A model may allow for so many positions that the table
@@ -33,25 +31,11 @@ int64_t bound_of_positions(const Arguments& arguments, const std::string& conten
            std::min(arguments.integer("--max-tokens", 0), int64_t(1) << 32) + kBosAndDrafts;
 }
 
-std::vector<int32_t> prompt_of(const Arguments& arguments, const text::Tokenizer& tokenizer,
+std::vector<int32_t> prompt_of(const Arguments& arguments, const TextModel& text_model,
                                const std::string& content) {
     if (arguments.has("--prompt"))
-        return prompt_ids(tokenizer, content, arguments.flag("--special"));
-    const std::string& source = arguments.text("--tokens");
-    const nlohmann::json ids = parse_json(content, source);
-    if (!ids.is_array()) {
-        throw Error(Error::Kind::bad_input, concat(source, ": must be a JSON array of token ids"));
-    }
-    std::vector<int32_t> prompt;
-    for (const nlohmann::json& id : ids) {
-        if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX) {
-            throw Error(
-                Error::Kind::bad_input,
-                concat(source, ": ", id.dump(), " is no token id (a JSON array of ids is wanted)"));
-        }
-        prompt.push_back(id.get<int32_t>());
-    }
-    return prompt;
+        return infer::prompt_ids(text_model.tokenizer, content, arguments.flag("--special"));
+    return parse_token_ids(content, arguments.text("--tokens"), text_model.model.config.vocab_size);
 }
 
 /// Collects the text, shows it as it comes, and finds stop strings even across the border of two
@@ -113,7 +97,7 @@ void run_generate(const Arguments& arguments, Report& report) {
     const std::string content = prompt_content(arguments);
     const TextModel text_model =
         text_model_argument(arguments, bound_of_positions(arguments, content));
-    const std::vector<int32_t> prompt = prompt_of(arguments, text_model.tokenizer, content);
+    const std::vector<int32_t> prompt = prompt_of(arguments, text_model, content);
     infer::GenerateOptions options = generate_options(arguments, text_model);
     Output output(text_model.tokenizer, arguments.texts("--stop"), report);
     options.on_token = [&](int32_t id) { return output.push(id); };

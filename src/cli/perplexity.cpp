@@ -29,7 +29,6 @@ void run_perplexity(const Arguments& arguments, Report& report) {
         throw Error(Error::Kind::bad_input, concat("nothing to score: ", arguments.text("--text"),
                                                    " has fewer than two tokens"));
     }
-    const auto owned = [](Shape shape, DType dtype) { return Tensor::uninitialized(shape, dtype); };
     model::Saved saved;
     int64_t allocated = 0, targets = 0;
     double loss = 0;
@@ -43,7 +42,7 @@ void run_perplexity(const Arguments& arguments, Report& report) {
         if (batch.ids.count() != allocated) {
             allocated = batch.ids.count();
             saved = model::allocate_saved(model.config, allocated,
-                                          model.weights.embed_tokens.dtype(), false, owned);
+                                          model.weights.embed_tokens.dtype(), false, model::owned);
         }
         const model::LossResult result = model::evaluate(context, model, batch, {}, saved);
         loss += result.loss_sum;

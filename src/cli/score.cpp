@@ -1,16 +1,12 @@
 // `hadal score`: teacher-forced scores of given ids, and on request everything that a forward and
 // backward pass computes, for comparison with other implementations.
-#include <iostream>
-#include <iterator>
-#include <nlohmann/json.hpp>
-
 #include "checkpoint/safetensors_writer.h"
 #include "cli/arguments.h"
+#include "cli/file_argument.h"
 #include "cli/machine.h"
 #include "cli/model_argument.h"
 #include "cli/report.h"
-#include "core/file_map.h"
-#include "core/json.h"
+#include "cli/token_ids.h"
 #include "ops/convert.h"
 
 namespace hadal::cli {
@@ -19,37 +15,14 @@ namespace {
 
 using Sequences = std::vector<std::vector<int32_t>>;
 
-/// [[ids…], …] or [ids…].
+/// Of --tokens; at least two ids each, as the first of a sequence is not scored.
 Sequences read_sequences(const Arguments& arguments, int64_t vocab) {
-    const std::string source = arguments.text("--tokens");
-    const std::string text = source == "-"
-                                 ? std::string(std::istreambuf_iterator<char>(std::cin), {})
-                                 : read_file(source);
-    nlohmann::json list = parse_json(text, source);
-    if (list.is_array() && !list.empty() && !list[0].is_array())
-        list = nlohmann::json::array({list});
-    if (!list.is_array() || list.empty()) {
-        throw Error(Error::Kind::bad_input,
-                    concat(source, ": must be a JSON array of arrays of token ids"));
-    }
-    Sequences sequences;
-    for (const nlohmann::json& ids : list) {
-        if (!ids.is_array()) {
-            throw Error(Error::Kind::bad_input, concat(source, ": sequence ", sequences.size(),
-                                                       " is no array of token ids"));
-        }
-        std::vector<int32_t>& sequence = sequences.emplace_back();
-        for (const nlohmann::json& id : ids) {
-            if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() >= vocab) {
-                throw Error(Error::Kind::bad_input,
-                            concat(source, ": ", id.dump(), " in sequence ", sequences.size() - 1,
-                                   " is no token id below ", vocab, ", the vocabulary's size"));
-            }
-            sequence.push_back(id.get<int32_t>());
-        }
-        if (sequence.size() < 2) {
+    const std::string& source = arguments.text("--tokens");
+    Sequences sequences = parse_token_sequences(file_content(arguments, "--tokens"), source, vocab);
+    for (size_t i = 0; i < sequences.size(); ++i) {
+        if (sequences[i].size() < 2) {
             throw Error(Error::Kind::bad_input,
-                        concat(source, ": sequence ", sequences.size() - 1,
+                        concat(source, ": sequence ", i,
                                " has fewer than two tokens: there is nothing to score"));
         }
     }
@@ -167,9 +140,8 @@ void run_score(const Arguments& arguments, Report& report) {
                     concat("--mtp: this model has no MTP module: ", arguments.text("MODEL")));
     }
     const int64_t tokens = batch.ids.count();
-    const auto owned = [](Shape shape, DType dtype) { return Tensor::uninitialized(shape, dtype); };
     const DType dtype = model.weights.embed_tokens.dtype();
-    model::Saved saved = model::allocate_saved(model.config, tokens, dtype, mtp, owned);
+    model::Saved saved = model::allocate_saved(model.config, tokens, dtype, mtp, model::owned);
     Tensor log_probabilities = Tensor::zeros({tokens}, DType::f32);
     const double targets = double(tokens) - double(batch.starts.size() - 1);
     const model::LossOptions options{.main_scale = 1 / targets, .mtp_weight = mtp ? 1.0 : 0.0};
@@ -179,7 +151,7 @@ void run_score(const Arguments& arguments, Report& report) {
     if (gradients_wanted) {
         model::Weights gradients = model::zero_gradients(model.config);
         model::BackwardSpace space =
-            model::allocate_backward(model.config, tokens, dtype, mtp, owned);
+            model::allocate_backward(model.config, tokens, dtype, mtp, model::owned);
         model::forward_backward(context, model, batch, options, saved, space, gradients);
         add_gradients(model.config, gradients, dump);
     }

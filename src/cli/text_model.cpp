@@ -17,8 +17,8 @@ int64_t draft_tokens(const Arguments& arguments, const model::ModelConfig& confi
 }  // namespace
 
 TextModel text_model_argument(const Arguments& arguments, int64_t positions) {
-    TextModel result{
-        model_argument(arguments, positions), text::Tokenizer::load(arguments.path("MODEL")), {}};
+    TextModel result{model_argument(arguments, positions),
+                     text::Tokenizer::load(arguments.path("MODEL"))};
     const int64_t vocab = result.model.config.vocab_size;
     if (result.tokenizer.vocab_size() > vocab) {
         throw Error(Error::Kind::corrupt_file,
@@ -26,19 +26,7 @@ TextModel text_model_argument(const Arguments& arguments, int64_t positions) {
                            " tokens, the model only ", vocab, ": ", arguments.text("MODEL"),
                            " (tokenizer.json belongs to another model)"));
     }
-    for (const int64_t id : result.model.config.eos_token_ids)
-        result.stop_ids.push_back(int32_t(id));
-    if (const auto eos = result.tokenizer.eos_id()) result.stop_ids.push_back(*eos);
     return result;
-}
-
-std::vector<int32_t> prompt_ids(const text::Tokenizer& tokenizer, std::string_view text,
-                                bool parse_special) {
-    std::vector<int32_t> ids;
-    if (tokenizer.add_bos() && tokenizer.bos_id()) ids.push_back(*tokenizer.bos_id());
-    const std::vector<int32_t> rest = tokenizer.encode(text, parse_special);
-    ids.insert(ids.end(), rest.begin(), rest.end());
-    return ids;
 }
 
 std::vector<Option> generation_options() {
@@ -71,7 +59,8 @@ std::vector<Option> generation_options() {
 }
 
 infer::GenerateOptions generate_options(const Arguments& arguments, const TextModel& text_model) {
-    infer::GenerateOptions options;
+    infer::GenerateOptions options =
+        infer::text_options(text_model.model.config, text_model.tokenizer);
     options.max_new_tokens = arguments.integer("--max-tokens", 0);
     options.sampling = {.temperature = arguments.number("--temperature"),
                         .top_k = arguments.integer("--top-k"),
@@ -79,8 +68,6 @@ infer::GenerateOptions generate_options(const Arguments& arguments, const TextMo
                         .min_p = arguments.number("--min-p"),
                         .seed = arguments.seed()};
     options.draft_tokens = draft_tokens(arguments, text_model.model.config);
-    options.num_ids = text_model.tokenizer.vocab_size();
-    options.stop_ids = text_model.stop_ids;
     return options;
 }
 

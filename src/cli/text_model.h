@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cli/arguments.h"
-#include "infer/generator.h"
+#include "infer/text_prompt.h"
 #include "model/transformer.h"
 #include "text/tokenizer.h"
 
@@ -11,15 +11,10 @@ namespace hadal::cli {
 struct TextModel {
     model::Model model;
     text::Tokenizer tokenizer;
-    std::vector<int32_t> stop_ids;  // from config.json and the tokenizer
 };
 
 /// The model named MODEL and the tokenizer beside it. `positions` as model::load_model.
 TextModel text_model_argument(const Arguments& arguments, int64_t positions = 0);
-
-/// Ids of a text, with the BOS token in front where the tokenizer's configuration asks for it.
-std::vector<int32_t> prompt_ids(const text::Tokenizer& tokenizer, std::string_view text,
-                                bool parse_special);
 
 /// Sampling and speculation options that `generate` and `chat` share, and their values.
 std::vector<Option> generation_options();

@@ -1,15 +1,15 @@
 // `hadal tokenizer …`: learns a tokenizer from text, and shows what one makes of text and of ids.
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "checkpoint/staged_directory.h"
 #include "cli/arguments.h"
+#include "cli/file_argument.h"
 #include "cli/machine.h"
 #include "cli/report.h"
+#include "cli/token_ids.h"
 #include "core/error.h"
 #include "core/file_map.h"
-#include "core/json.h"
 #include "data/document.h"
 #include "text/bpe_train.h"
 #include "text/tokenizer.h"
@@ -31,19 +31,14 @@ void read_texts(const fs::path& path, ThreadPool& threads, std::vector<std::stri
     const auto file = data::DocumentFile::open(path);
     const size_t begin = texts.size();
     texts.resize(begin + size_t(file.size()));
-    threads.parallel_for(file.size(), /*grain=*/16, [&](int64_t i) {
-        data::Document document = file.read(i);
+    file.for_each(threads, [&](int64_t i, data::Document& document) {
         if (document.split == data::Split::validation) return;
         texts[begin + size_t(i)] = std::move(document.text);
     });
 }
 
 void run_train(const Arguments& arguments, Report& report) {
-    const fs::path out = arguments.path("--out");
-    if (fs::exists(out) && !arguments.flag("--force")) {
-        throw Error(Error::Kind::usage, concat("output exists: ", out.string(),
-                                               " (choose another name or give --force)"));
-    }
+    const fs::path out = output_argument(arguments, "--out");
     Machine machine(arguments.globals());
     ThreadPool& threads = machine.context().threads;
     std::vector<std::string> texts;
@@ -64,18 +59,13 @@ void run_train(const Arguments& arguments, Report& report) {
     report.add("out", out.string());
 }
 
-std::string standard_input() {
-    return read_file("/dev/stdin");
-}
-
 /// What -p or --text gives.
 std::string given_text(const Arguments& arguments) {
     if (arguments.has("--prompt") == arguments.has("--text")) {
         throw Error(Error::Kind::usage, "give either --prompt or --text (- reads standard input)");
     }
     if (arguments.has("--prompt")) return arguments.text("--prompt");
-    const std::string& file = arguments.text("--text");
-    return file == "-" ? standard_input() : read_file(file);
+    return file_content(arguments, "--text");
 }
 
 void run_encode(const Arguments& arguments, Report& report) {
@@ -87,41 +77,26 @@ void run_encode(const Arguments& arguments, Report& report) {
     report.add("bytes", text.size());
 }
 
-/// Ids as a JSON list, or the words of an argument.
-std::vector<int32_t> parse_ids(const std::string& content, const std::string& where) {
-    const nlohmann::json list = parse_json(content, where);
-    std::vector<int32_t> ids;
-    const auto refuse = [&] {
-        throw Error(Error::Kind::bad_input,
-                    concat("wants a list of token ids, as [1, 2, 3]: ", where));
-    };
-    if (!list.is_array()) refuse();
-    for (const auto& id : list) {
-        if (!id.is_number_integer() || id < 0 || id > INT32_MAX) refuse();
-        ids.push_back(id.get<int32_t>());
-    }
-    return ids;
-}
-
-std::vector<int32_t> given_ids(const Arguments& arguments) {
+/// The words of the command line, or what the file of --tokens holds.
+std::vector<int32_t> given_ids(const Arguments& arguments, int64_t vocab_size) {
     const auto words = arguments.texts("ID");
     if (words.empty() == !arguments.has("--tokens")) {
         throw Error(Error::Kind::usage,
                     "give either ids or --tokens FILE (- reads standard input)");
     }
     if (words.empty()) {
-        const std::string& file = arguments.text("--tokens");
-        return parse_ids(file == "-" ? standard_input() : read_file(file), file);
+        return parse_token_ids(file_content(arguments, "--tokens"), arguments.text("--tokens"),
+                               vocab_size);
     }
     std::string list;
     for (const std::string& word : words) list += (list.empty() ? "[" : ",") + word;
-    return parse_ids(list + "]", "ids");
+    return parse_token_ids(list + "]", "ids", vocab_size);
 }
 
 void run_decode(const Arguments& arguments, Report& report) {
     const auto tokenizer = text::Tokenizer::load(arguments.path("MODEL"));
-    const std::string text =
-        tokenizer.decode(given_ids(arguments), arguments.flag("--skip-special"));
+    const std::string text = tokenizer.decode(given_ids(arguments, tokenizer.vocab_size()),
+                                              arguments.flag("--skip-special"));
     if (report.json()) {
         report.add("text", text::displayable(text));  // JSON has no way to say other bytes
     } else {

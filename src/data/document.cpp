@@ -171,6 +171,16 @@ Document DocumentFile::read(int64_t index) const {
     return from_json_line(line.text, concat(path().string(), " line ", line.number));
 }
 
+void DocumentFile::for_each(
+    ThreadPool& threads,
+    const std::function<void(int64_t index, Document& document)>& visit) const {
+    constexpr int64_t kGrain = 16;  // documents are short beside the cost of waking a thread
+    threads.parallel_for(size(), kGrain, [&](int64_t i) {
+        Document document = read(i);
+        visit(i, document);
+    });
+}
+
 DocumentWriter::DocumentWriter(std::filesystem::path path)
     : path_(std::move(path)), temporary_(path_) {
     temporary_ += concat(".tmp-", ::getpid());

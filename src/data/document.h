@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "core/file_map.h"
+#include "core/thread_pool.h"
 
 namespace hadal::data {
 
@@ -53,6 +55,9 @@ class DocumentFile {
         return int64_t(lines_.size());
     }
     Document read(int64_t index) const;
+    /// Calls `visit` with every document and its index, on all threads, in no order.
+    void for_each(ThreadPool& threads,
+                  const std::function<void(int64_t index, Document& document)>& visit) const;
     /// Bytes of the line, an upper bound for its text: what a reader needs to balance work.
     int64_t line_bytes(int64_t index) const {
         return int64_t(lines_[size_t(index)].text.size());

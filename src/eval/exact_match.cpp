@@ -6,7 +6,7 @@
 
 #include "core/file_map.h"
 #include "core/json.h"
-#include "infer/generator.h"
+#include "infer/text_prompt.h"
 
 namespace hadal::eval {
 
@@ -67,27 +67,20 @@ std::vector<ExactMatchScore> exact_match(Context& context, const model::Model& m
                                          int64_t max_new_tokens,
                                          const std::function<void(size_t)>& on_item) {
     infer::Generator generator(context, model);
+    infer::GenerateOptions options = infer::text_options(model.config, tokenizer);
+    options.max_new_tokens = max_new_tokens;
     std::vector<ExactMatchScore> scores;
     for (size_t i = 0; i < items.size(); ++i) {
         const ExactMatchItem& item = items[i];
-        std::vector<int32_t> prompt;
-        if (tokenizer.add_bos() && tokenizer.bos_id()) prompt.push_back(*tokenizer.bos_id());
-        const std::vector<int32_t> ids = tokenizer.encode(item.prompt);
-        prompt.insert(prompt.end(), ids.begin(), ids.end());
         std::string written;
-        infer::GenerateOptions options{.max_new_tokens = max_new_tokens,
-                                       .num_ids = tokenizer.vocab_size()};
-        for (const int64_t id : model.config.eos_token_ids) options.stop_ids.push_back(int32_t(id));
-        if (tokenizer.eos_id()) options.stop_ids.push_back(*tokenizer.eos_id());
         options.on_token = [&](int32_t id) {
-            // A padded vocabulary has ids that are no token's.
-            if (id < tokenizer.vocab_size()) written += tokenizer.token_bytes(id);
+            written += tokenizer.token_bytes(id);
             // Leading white space belongs to no answer; the first line break behind some text ends
             // it.
             return trimmed(written).empty() ||
                    written.find('\n', written.find_first_not_of(" \t\r\n")) == std::string::npos;
         };
-        generator.generate(prompt, options);
+        generator.generate(infer::prompt_ids(tokenizer, item.prompt), options);
         const std::string answer = trimmed(trimmed(written).substr(0, trimmed(written).find('\n')));
         auto score = std::find_if(scores.begin(), scores.end(),
                                   [&](const auto& s) { return s.task == item.task; });

@@ -12,6 +12,11 @@ namespace hadal::model {
 /// Gives memory for one activation: Tensor::uninitialized, Workspace::take, or a counter.
 using Allocate = std::function<Tensor(Shape shape, DType dtype)>;
 
+/// Memory that lives as long as the tensor: for training and scoring.
+inline Tensor owned(Shape shape, DType dtype) {
+    return Tensor::uninitialized(shape, dtype);
+}
+
 /// float32 for statistics of bf16 and f32 models, f64 for f64 models (gradient checks).
 constexpr DType statistics_dtype(DType dtype) {
     return dtype == DType::f64 ? DType::f64 : DType::f32;

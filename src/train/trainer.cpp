@@ -16,10 +16,6 @@ namespace hadal::train {
 
 namespace {
 
-Tensor owned(Shape shape, DType dtype) {
-    return Tensor::uninitialized(shape, dtype);
-}
-
 /// Adds one micro-batch's result to the step's.
 void accumulate(const model::LossResult& part, model::LossResult& whole) {
     whole.loss_sum += part.loss_sum;
@@ -77,8 +73,9 @@ Trainer::Trainer(Context& context, const Recipe& recipe)
     collect_parameters();
     const bool with_mtp = recipe_.mtp.weight > 0 || recipe_.mtp.late_weight > 0;
     const int64_t tokens = recipe_.batch.micro_batch * recipe_.data.seq_len;
-    saved_ = model::allocate_saved(recipe_.model, tokens, recipe_.dtype(), with_mtp, owned);
-    space_ = model::allocate_backward(recipe_.model, tokens, recipe_.dtype(), with_mtp, owned);
+    saved_ = model::allocate_saved(recipe_.model, tokens, recipe_.dtype(), with_mtp, model::owned);
+    space_ =
+        model::allocate_backward(recipe_.model, tokens, recipe_.dtype(), with_mtp, model::owned);
 }
 
 void Trainer::init_model() {
@@ -201,7 +198,7 @@ std::optional<ValidationResult> Trainer::validate() {
         } else {
             model::Saved rest =
                 model::allocate_saved(recipe_.model, sequences * recipe_.data.seq_len,
-                                      recipe_.dtype(), !saved_.mtp.empty(), owned);
+                                      recipe_.dtype(), !saved_.mtp.empty(), model::owned);
             accumulate(model::evaluate(context_, model_, batch, options, rest), sums);
         }
     }

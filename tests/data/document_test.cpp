@@ -113,6 +113,22 @@ TEST_CASE("document: a writer leaves nothing behind unless it is finished") {
     CHECK(file.read(1).text == "two\n");
 }
 
+TEST_CASE("document: each is visited once, by its index, on any number of threads") {
+    const Folder folder;
+    DocumentWriter writer(folder / "a.jsonl");
+    for (int i = 0; i < 100; ++i) writer.add({.text = concat("text ", i)});
+    writer.finish();
+    const DocumentFile file = DocumentFile::open(folder / "a.jsonl");
+    for (const int count : {1, 3}) {
+        ThreadPool threads(count);
+        std::vector<std::string> texts(100);
+        file.for_each(threads, [&](int64_t i, Document& document) {
+            texts[size_t(i)] += std::move(document.text);
+        });
+        for (size_t i = 0; i < texts.size(); ++i) CHECK(texts[i] == concat("text ", i));
+    }
+}
+
 TEST_CASE("document: one text in fifty is held out, whatever else is in the file") {
     int held_out = 0;
     for (int i = 0; i < 10000; ++i) {
