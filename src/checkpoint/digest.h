@@ -8,8 +8,7 @@
 
 namespace hadal::checkpoint {
 
-/// XXH64 with seed 0, by its published specification: several GB/s, so that checking a snapshot
-/// costs no more than reading it.
+/// XXH64 with seed 0: several GB/s, so that checking a snapshot costs no more than reading it.
 uint64_t digest(std::span<const std::byte> bytes);
 
 }  // namespace hadal::checkpoint
