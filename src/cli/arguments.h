@@ -27,6 +27,10 @@ struct Globals {
     std::optional<uint64_t> seed;
     std::optional<DType> dtype;  // bf16 or f32, where a verb computes
     std::string log_level = "info";
+
+    bool shows_progress() const {
+        return log_level != "error";
+    }
 };
 
 class Arguments {

@@ -10,6 +10,7 @@
 #include "cli/report.h"
 #include "core/error.h"
 #include "core/file_map.h"
+#include "core/progress.h"
 #include "data/collect.h"
 #include "data/content_hash.h"
 #include "data/document.h"
@@ -109,11 +110,13 @@ std::vector<data::Source> sources_of(const Arguments& arguments) {
 void run_collect(const Arguments& arguments, Report& report) {
     const fs::path out = output_argument(arguments, "--out");
     Machine machine(arguments.globals());
+    ProgressLine progress("files", arguments.globals().shows_progress());
     const data::CollectOptions options{
         .sources = sources_of(arguments),
         .min_bytes = arguments.integer("--min-bytes", 0),
         .max_bytes = arguments.integer("--max-bytes", 1),
         .near_duplicate = arguments.number("--near-duplicate", 0.05, 2),
+        .on_progress = progress.callback(),
     };
     const auto sources = data::collect(options, machine.context().threads, out);
     int64_t documents = 0;
@@ -241,11 +244,13 @@ std::string tokenizer_hash(const fs::path& path) {
 void run_pack(const Arguments& arguments, Report& report) {
     Machine machine(arguments.globals());
     const text::Tokenizer tokenizer = text::Tokenizer::load(arguments.path("--tokenizer"));
+    ProgressLine progress("documents", arguments.globals().shows_progress());
     data::PackOptions options{
         .middle_rate = arguments.number("--fim-rate", 0, 1),
         .validation_every = arguments.integer("--validation-every", 0),
         .seed = arguments.seed(),
         .replace = arguments.flag("--force"),
+        .on_progress = progress.callback(),
     };
     for (const Pair& pair : pairs(arguments, "--weight")) {
         options.weights[pair.name] = number_in(pair, "--weight");

@@ -10,6 +10,7 @@
 #include "cli/token_ids.h"
 #include "core/error.h"
 #include "core/file_map.h"
+#include "core/progress.h"
 #include "data/document.h"
 #include "text/bpe_train.h"
 #include "text/tokenizer.h"
@@ -44,10 +45,12 @@ void run_train(const Arguments& arguments, Report& report) {
     std::vector<std::string> texts;
     for (const std::string& path : arguments.texts("TEXT")) read_texts(path, threads, texts);
     const std::vector<std::string_view> views(texts.begin(), texts.end());
+    ProgressLine progress("merges", arguments.globals().shows_progress());
     const text::Tokenizer tokenizer =
         text::train_bpe(threads, views,
                         {.vocab_size = arguments.integer("--vocab-size", 1, 1 << 24),
-                         .min_frequency = arguments.integer("--min-frequency", 1)});
+                         .min_frequency = arguments.integer("--min-frequency", 1),
+                         .on_progress = progress.callback()});
     checkpoint::StagedDirectory folder(out);
     tokenizer.save(folder.path());
     folder.publish(arguments.flag("--force"));

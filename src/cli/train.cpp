@@ -1,7 +1,4 @@
 // `hadal train RECIPE`: trains a model as the recipe says, alone on this machine.
-#include <unistd.h>
-
-#include <algorithm>
 #include <cstdio>
 
 #include "cli/arguments.h"
@@ -9,6 +6,8 @@
 #include "cli/recipe_argument.h"
 #include "cli/report.h"
 #include "cli/stop_signals.h"
+#include "core/error.h"
+#include "core/progress.h"
 #include "train/memory_plan.h"
 #include "train/pretrain.h"
 #include "train/recipe.h"
@@ -17,35 +16,12 @@ namespace hadal::cli {
 
 namespace {
 
-/// A line on standard error that is written over at every step; only on a terminal.
-class ProgressLine {
-  public:
-    ProgressLine(const train::Recipe& recipe, bool wanted)
-        : total_(recipe.total_tokens()), on_terminal_(wanted && isatty(STDERR_FILENO) != 0) {}
-    ~ProgressLine() {
-        if (shown_) std::fputc('\n', stderr);
-    }
-
-    void show(const train::Metrics& m) {
-        if (!on_terminal_) return;
-        // A moving mean: single steps are restless.
-        rate_ = rate_ == 0 ? m.tokens_per_second : 0.9 * rate_ + 0.1 * m.tokens_per_second;
-        const double share = std::min(1.0, double(m.tokens) / double(total_));
-        const auto left = int64_t(double(std::max<int64_t>(0, total_ - m.tokens)) / rate_);
-        const int filled = int(share * 20);
-        std::fprintf(
-            stderr, "\r%3d%% [%-20.*s] step %lld  loss %.3f  %.0f tokens/s  %lld:%02lld left   ",
-            int(share * 100), filled, "====================", static_cast<long long>(m.step),
-            m.loss, rate_, static_cast<long long>(left / 60), static_cast<long long>(left % 60));
-        shown_ = true;
-    }
-
-  private:
-    int64_t total_;
-    bool on_terminal_;
-    double rate_ = 0;
-    bool shown_ = false;
-};
+/// For the progress line.
+std::string step_note(const train::Metrics& metrics) {
+    char loss[32];
+    std::snprintf(loss, sizeof loss, "%.3f", metrics.loss);
+    return concat("step ", metrics.step, "  loss ", loss);
+}
 
 Record step_record(const train::Metrics& m) {
     Record record;
@@ -122,8 +98,7 @@ void run_train(const Arguments& arguments, Report& report) {
     if (arguments.flag("--dry-run")) return report_plan(recipe, report);
     StopSignals signals;
     Machine machine(arguments.globals());
-    const bool quiet = arguments.globals().log_level == "error";
-    ProgressLine progress(recipe, !quiet);
+    ProgressLine progress("tokens", arguments.globals().shows_progress());
     const train::PretrainOptions options{
         .resume = arguments.flag("--resume"),
         .force = arguments.flag("--force"),
@@ -131,7 +106,7 @@ void run_train(const Arguments& arguments, Report& report) {
         .on_step =
             [&](const train::Metrics& metrics) {
                 report.emit(step_record(metrics));
-                progress.show(metrics);
+                progress.show(metrics.tokens, recipe.total_tokens(), step_note(metrics));
             },
         .warn =
             [](const std::string& text) { std::fprintf(stderr, "warning: %s\n", text.c_str()); },

@@ -156,6 +156,7 @@ SourceReport collect_source(const Source& source, const CollectOptions& options,
             writer.add(
                 {.text = std::move(chunk[i].text), .source = source.name, .weight = source.weight});
         }
+        options.on_progress(int64_t(begin + count), report.files);
     }
     return report;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/progress.h"
 #include "core/thread_pool.h"
 #include "data/source.h"
 
@@ -20,6 +21,7 @@ struct CollectOptions {
         0.05;  // bytes that are not UTF-8; a file with a NUL byte is binary in any case
     double near_duplicate =
         0.8;  // Jaccard similarity of shingles from which a document is a copy; > 1: exact only
+    ProgressCallback on_progress = [](int64_t, int64_t) {};  // files of one source
 };
 
 /// What became of a source's files.

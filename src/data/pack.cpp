@@ -183,6 +183,7 @@ int64_t pack_file(const fs::path& path, int64_t first, const Encoder& encoder,
                 pack_document(file.read(begin + i), first + begin + i, encoder, options);
         });
         for (const Packed& packed : chunk) sets.add(packed, path);
+        options.on_progress(end, file.size());
     }
     return file.size();
 }

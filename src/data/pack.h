@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/progress.h"
 #include "core/thread_pool.h"
 #include "data/encoder.h"
 #include "data/packed_corpus.h"
@@ -22,6 +23,7 @@ struct PackOptions {
     uint64_t seed = 0;              // of the choice and the cuts of fill-in-the-middle
     std::map<std::string, double> weights = {};  // by source, in place of what the documents say
     bool replace = false;                        // an existing folder
+    ProgressCallback on_progress = [](int64_t, int64_t) {};  // documents of one file
 };
 
 /// Packs the documents of all files into a new folder, which appears whole or not at all; the same

@@ -73,7 +73,7 @@ class MergeLearner {
   public:
     MergeLearner(std::span<const PieceCount> pieces, std::vector<std::string>& tokens);
     /// Adds up to `budget` tokens.
-    void learn(int64_t budget, int64_t min_frequency);
+    void learn(int64_t budget, int64_t min_frequency, const ProgressCallback& on_progress);
 
     std::vector<Merge> merges;
 
@@ -191,7 +191,8 @@ int32_t MergeLearner::token_of(const std::string& bytes) {
     return found->second;
 }
 
-void MergeLearner::learn(int64_t budget, int64_t min_frequency) {
+void MergeLearner::learn(int64_t budget, int64_t min_frequency,
+                         const ProgressCallback& on_progress) {
     const size_t full = tokens_.size() + size_t(budget);
     while (tokens_.size() < full && !queue_.empty()) {
         const Candidate best = queue_.top();
@@ -211,6 +212,7 @@ void MergeLearner::learn(int64_t budget, int64_t min_frequency) {
         const int32_t result = token_of(tokens_[left] + tokens_[right]);
         merges.push_back({left, right, result});
         apply(best.pair, result);
+        on_progress(int64_t(merges.size()), budget);
     }
 }
 
@@ -244,7 +246,8 @@ Tokenizer train_bpe(ThreadPool& threads, std::span<const std::string_view> docum
     content.written.resize(content.tokens.size(), TokenizerContent::Written::literal);
     for (const uint8_t byte : bytes_in_letter_order()) content.tokens.emplace_back(1, char(byte));
     MergeLearner learner(pieces, content.tokens);
-    learner.learn(options.vocab_size - fixed, std::max<int64_t>(options.min_frequency, 1));
+    learner.learn(options.vocab_size - fixed, std::max<int64_t>(options.min_frequency, 1),
+                  options.on_progress);
     content.merges = std::move(learner.merges);
     content.written.resize(content.tokens.size(), TokenizerContent::Written::letters);
     for (const std::string_view name : kLastTokens) add_control(name);

@@ -5,14 +5,16 @@
 #include <span>
 #include <string_view>
 
+#include "core/progress.h"
 #include "core/thread_pool.h"
 #include "text/tokenizer.h"
 
 namespace hadal::text {
 
 struct BpeTrainOptions {
-    int64_t vocab_size = 32768;  // control tokens and bytes included
-    int64_t min_frequency = 2;   // a pair seen less often is not merged
+    int64_t vocab_size = 32768;                              // control tokens and bytes included
+    int64_t min_frequency = 2;                               // a pair seen less often is not merged
+    ProgressCallback on_progress = [](int64_t, int64_t) {};  // merges
 };
 
 /// The most frequent pair merges first; among equals the one of the smaller left id, then right id.
