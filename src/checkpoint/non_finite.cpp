@@ -30,6 +30,8 @@ int64_t count_non_finite(const Tensor& tensor) {
         // E4M3 spends its highest exponent on numbers: all ones below the sign is its only NaN.
         case DType::f8_e4m3:
             return count_special<uint8_t>(tensor, 0x7F);
+        case DType::f8_e5m2:
+            return count_special<uint8_t>(tensor, 0x7C);
         case DType::i64:
         case DType::i32:
         case DType::i16:

@@ -18,10 +18,17 @@ constexpr uint64_t kLongestHeader = 100'000'000;  // the limit of the format's f
 constexpr std::string_view kMendDownload =
     " (the download may be incomplete: fetch this file again)";
 
-constexpr std::pair<std::string_view, DType> kTypes[] = {
-    {"F64", DType::f64},         {"F32", DType::f32}, {"BF16", DType::bf16}, {"F16", DType::f16},
-    {"F8_E4M3", DType::f8_e4m3}, {"I64", DType::i64}, {"I32", DType::i32},   {"I16", DType::i16},
-    {"I8", DType::i8},           {"U8", DType::u8}};
+constexpr std::pair<std::string_view, DType> kTypes[] = {{"F64", DType::f64},
+                                                         {"F32", DType::f32},
+                                                         {"BF16", DType::bf16},
+                                                         {"F16", DType::f16},
+                                                         {"F8_E4M3", DType::f8_e4m3},
+                                                         {"F8_E5M2", DType::f8_e5m2},
+                                                         {"I64", DType::i64},
+                                                         {"I32", DType::i32},
+                                                         {"I16", DType::i16},
+                                                         {"I8", DType::i8},
+                                                         {"U8", DType::u8}};
 
 [[noreturn]] void corrupt(std::string_view where, const std::string& what) {
     throw Error(Error::Kind::corrupt_file, concat(what, ": ", where));

@@ -14,6 +14,8 @@ std::string_view name(DType dtype) {
             return "f16";
         case DType::f8_e4m3:
             return "f8_e4m3";
+        case DType::f8_e5m2:
+            return "f8_e5m2";
         case DType::i64:
             return "i64";
         case DType::i32:

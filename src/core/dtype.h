@@ -24,7 +24,13 @@ struct f8_e4m3 {
     friend bool operator==(f8_e4m3, f8_e4m3) = default;
 };
 
-enum class DType : uint8_t { f64, f32, bf16, f16, f8_e4m3, i64, i32, i16, i8, u8 };
+/// Storage of a float8 E5M2: the upper byte of an IEEE binary16.
+struct f8_e5m2 {
+    uint8_t bits;
+    friend bool operator==(f8_e5m2, f8_e5m2) = default;
+};
+
+enum class DType : uint8_t { f64, f32, bf16, f16, f8_e4m3, f8_e5m2, i64, i32, i16, i8, u8 };
 
 /// Bytes of one element.
 constexpr int64_t size_of(DType dtype) {
@@ -40,6 +46,7 @@ constexpr int64_t size_of(DType dtype) {
         case DType::i16:
             return 2;
         case DType::f8_e4m3:
+        case DType::f8_e5m2:
         case DType::i8:
         case DType::u8:
             return 1;
@@ -64,6 +71,8 @@ template <>
 inline constexpr DType dtype_of<f16> = DType::f16;
 template <>
 inline constexpr DType dtype_of<f8_e4m3> = DType::f8_e4m3;
+template <>
+inline constexpr DType dtype_of<f8_e5m2> = DType::f8_e5m2;
 template <>
 inline constexpr DType dtype_of<int64_t> = DType::i64;
 template <>

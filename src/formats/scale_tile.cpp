@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "formats/bfloat16.h"
+#include "formats/e8m0.h"
 #include "formats/float8.h"
 
 namespace hadal::formats {
@@ -22,87 +23,160 @@ void store(float value, float& place) {
 void store(float value, bf16& place) {
     place = to_bf16(value);
 }
+void store(float value, f8_e4m3& place) {
+    place = to_f8_e4m3(value);
+}
+void store(float value, f8_e5m2& place) {
+    place = to_f8_e5m2(value);
+}
 
-template <class Value>
-void dequantize(const Tensor& q, const Tensor& scale, Tensor& y) {
-    const auto [rows, columns] = q.shape<2>();
-    for (int64_t i = 0; i < rows; ++i) {
-        const auto codes = q.row<f8_e4m3>(i);
-        const auto scales = scale.row<float>(i / kScaleBlock);
-        const auto values = y.row<Value>(i);
-        for (int64_t block = 0; block * kScaleBlock < columns; ++block) {
-            const float factor = scales[size_t(block)];
-            const int64_t end = std::min(columns, (block + 1) * kScaleBlock);
-            for (int64_t j = block * kScaleBlock; j < end; ++j) {
-                store(to_float(codes[size_t(j)]) * factor, values[size_t(j)]);
-            }
+/// What one scale covers, edges cut off.
+struct Tile {
+    int64_t row;
+    int64_t row_end;
+    int64_t column;
+    int64_t column_end;
+    float* scale;
+};
+
+/// f(tile) for each tile of the matrix.
+template <class F>
+void for_each_tile(const TiledMatrix& matrix, const F& f) {
+    const auto [rows, columns] = matrix.codes.shape<2>();
+    const int64_t height = matrix.tiling.rows == 0 ? rows : matrix.tiling.rows;
+    const int64_t width = matrix.tiling.columns == 0 ? columns : matrix.tiling.columns;
+    Tensor scale = matrix.scale;  // a handle
+    for (int64_t row = 0; row < rows; row += height) {
+        for (int64_t column = 0; column < columns; column += width) {
+            f(Tile{row, std::min(rows, row + height), column, std::min(columns, column + width),
+                   &scale.row<float>(row / height)[size_t(column / width)]});
         }
     }
 }
 
-/// A NaN in the block makes the maximum, and so every code of the block, NaN: never a plausible
-/// number.
+template <class Code, class Value>
+void dequantize(const TiledMatrix& x, Tensor& y) {
+    for_each_tile(x, [&](const Tile& tile) {
+        for (int64_t i = tile.row; i < tile.row_end; ++i) {
+            const auto codes = x.codes.row<Code>(i);
+            const auto values = y.row<Value>(i);
+            for (int64_t j = tile.column; j < tile.column_end; ++j) {
+                store(to_float(codes[size_t(j)]) * *tile.scale, values[size_t(j)]);
+            }
+        }
+    });
+}
+
+/// The largest magnitude of a tile, NaN if it holds one.
 template <class Value>
-float block_scale(const Tensor& w, int64_t row, int64_t row_end, int64_t column,
-                  int64_t column_end) {
+float largest_magnitude(const Tensor& x, const Tile& tile) {
     float largest = 0;
-    for (int64_t i = row; i < row_end; ++i) {
-        const auto values = w.row<Value>(i);
-        for (int64_t j = column; j < column_end; ++j) {
+    for (int64_t i = tile.row; i < tile.row_end; ++i) {
+        const auto values = x.row<Value>(i);
+        for (int64_t j = tile.column; j < tile.column_end; ++j) {
             const float magnitude = std::fabs(load(values[size_t(j)]));
             if (!(magnitude <= largest)) largest = magnitude;
             if (std::isnan(largest)) return largest;
         }
     }
-    return largest == 0 ? 1 : largest / kLargestF8;
+    return largest;
 }
 
-template <class Value>
-void quantize(const Tensor& w, Tensor& q, Tensor& scale) {
-    const auto [rows, columns] = w.shape<2>();
-    for (int64_t row = 0; row < rows; row += kScaleBlock) {
-        const int64_t row_end = std::min(rows, row + kScaleBlock);
-        for (int64_t column = 0; column < columns; column += kScaleBlock) {
-            const int64_t column_end = std::min(columns, column + kScaleBlock);
-            const float factor = block_scale<Value>(w, row, row_end, column, column_end);
-            scale.row<float>(row / kScaleBlock)[size_t(column / kScaleBlock)] = factor;
-            for (int64_t i = row; i < row_end; ++i) {
-                const auto values = w.row<Value>(i);
-                const auto codes = q.row<f8_e4m3>(i);
-                for (int64_t j = column; j < column_end; ++j) {
-                    codes[size_t(j)] = to_f8_e4m3(load(values[size_t(j)]) / factor);
-                }
+template <class Code, class Value>
+void quantize(const Tensor& x, TiledMatrix& q) {
+    constexpr float kLargest = std::is_same_v<Code, f8_e4m3> ? kLargestF8 : kLargestE5M2;
+    for_each_tile(q, [&](const Tile& tile) {
+        *tile.scale = tile_scale(largest_magnitude<Value>(x, tile), kLargest, q.tiling.scale);
+        for (int64_t i = tile.row; i < tile.row_end; ++i) {
+            const auto values = x.row<Value>(i);
+            const auto codes = q.codes.row<Code>(i);
+            for (int64_t j = tile.column; j < tile.column_end; ++j) {
+                store(load(values[size_t(j)]) / *tile.scale, codes[size_t(j)]);
             }
         }
-    }
+    });
 }
 
 void require_wide(const Tensor& tensor, const Shape& shape, std::string_view what) {
-    require(tensor, tensor.dtype() == DType::f32 ? DType::f32 : DType::bf16, shape, what);
+    hadal::require(tensor, tensor.dtype() == DType::f32 ? DType::f32 : DType::bf16, shape, what);
+}
+
+/// f.template operator()<Code, Value>() for the types of codes and values.
+template <class F>
+void with_types(const TiledMatrix& matrix, const Tensor& values, const F& f) {
+    const bool e4m3 = matrix.codes.dtype() == DType::f8_e4m3;
+    if (values.dtype() == DType::f32) {
+        return e4m3 ? f.template operator()<f8_e4m3, float>()
+                    : f.template operator()<f8_e5m2, float>();
+    }
+    e4m3 ? f.template operator()<f8_e4m3, bf16>() : f.template operator()<f8_e5m2, bf16>();
+}
+
+int64_t parts(int64_t whole, int64_t size) {
+    if (size == 0) return 1;
+    return (whole + size - 1) / size;
 }
 
 }  // namespace
 
-Shape scale_shape(const Shape& weight) {
-    HADAL_ASSERT(weight.rank() == 2);
-    return {(weight[0] + kScaleBlock - 1) / kScaleBlock,
-            (weight[1] + kScaleBlock - 1) / kScaleBlock};
+Shape scale_shape(const Shape& matrix, const Tiling& tiling) {
+    HADAL_ASSERT(matrix.rank() == 2);
+    return {parts(matrix[0], tiling.rows), parts(matrix[1], tiling.columns)};
+}
+
+TiledMatrix TiledMatrix::uninitialized(const Shape& shape, const Tiling& tiling, DType codes) {
+    return {Tensor::uninitialized(shape, codes),
+            Tensor::uninitialized(scale_shape(shape, tiling), DType::f32), tiling};
+}
+
+TiledMatrix TiledMatrix::rows(int64_t begin, int64_t count) const {
+    const int64_t height = tiling.rows;
+    const bool whole = begin == 0 && count == codes.shape()[0];
+    if (!whole && (height == 0 || begin % height != 0 ||
+                   (count % height != 0 && begin + count != codes.shape()[0]))) {
+        throw Error(Error::Kind::internal,
+                    concat("rows ", begin, " to ", begin + count, " cut a tile of ", height,
+                           " rows of a matrix ", codes.shape().text()));
+    }
+    if (whole) return *this;
+    return {codes.rows(begin, count), scale.rows(begin / height, parts(count, height)), tiling};
+}
+
+float tile_scale(float amax, float largest, ScaleKind kind) {
+    if (amax == 0) return 1;
+    const float scale = amax / largest;
+    if (kind == ScaleKind::power_of_two) return power_of_two_from(scale);
+    return scale == 0 ? 1 : scale;  // float32 has no such small scale: all codes become 0
+}
+
+void require(const TiledMatrix& matrix, const Shape& shape, std::string_view what) {
+    const DType codes = matrix.codes.dtype();
+    hadal::require(matrix.codes, codes == DType::f8_e5m2 ? codes : DType::f8_e4m3, shape, what);
+    hadal::require(matrix.scale, DType::f32, scale_shape(matrix.codes.shape(), matrix.tiling),
+                   concat(what, ": scale"));
+}
+
+void dequantize_tiles(const TiledMatrix& x, Tensor& y) {
+    require(x, {-1, -1}, "x");
+    require_wide(y, x.codes.shape(), "y");
+    with_types(x, y, [&]<class Code, class Value>() { dequantize<Code, Value>(x, y); });
+}
+
+void quantize_tiles(const Tensor& x, TiledMatrix& q) {
+    require(q, {-1, -1}, "q");
+    require_wide(x, q.codes.shape(), "x");
+    with_types(q, x, [&]<class Code, class Value>() { quantize<Code, Value>(x, q); });
 }
 
 void dequantize_blocks(const Tensor& q, const Tensor& scale, Tensor& y) {
-    require(q, DType::f8_e4m3, {-1, -1}, "q");
-    require(scale, DType::f32, scale_shape(q.shape()), "scale");
-    require_wide(y, q.shape(), "y");
-    if (y.dtype() == DType::f32) return dequantize<float>(q, scale, y);
-    dequantize<bf16>(q, scale, y);
+    hadal::require(q, DType::f8_e4m3, {-1, -1}, "q");
+    dequantize_tiles({q, scale, kBlockTiles}, y);
 }
 
 void quantize_blocks(const Tensor& w, Tensor& q, Tensor& scale) {
-    require(q, DType::f8_e4m3, {-1, -1}, "q");
-    require(scale, DType::f32, scale_shape(q.shape()), "scale");
-    require_wide(w, q.shape(), "w");
-    if (w.dtype() == DType::f32) return quantize<float>(w, q, scale);
-    quantize<bf16>(w, q, scale);
+    hadal::require(q, DType::f8_e4m3, {-1, -1}, "q");
+    TiledMatrix matrix{q, scale, kBlockTiles};
+    quantize_tiles(w, matrix);
 }
 
 }  // namespace hadal::formats

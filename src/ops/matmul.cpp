@@ -1,11 +1,10 @@
 #include "ops/matmul.h"
 
-#include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "ops/cpu/dispatch.h"
 #include "ops/cpu/matmul.h"
+#include "ops/matmul_plan.h"
 
 namespace hadal::ops {
 
@@ -82,48 +81,6 @@ Choice choose(Isa isa, DType in, DType out) {
     return choice;
 }
 
-/// A product and how it is cut: tiles are numbered down the rows first, so that a thread that takes
-/// the next one finds the columns it packed.
-struct Planned {
-    cpu::MatmulProduct product;
-    int64_t first_tile;
-    int64_t m_size;
-    int64_t n_size;
-    int64_t m_tiles;
-};
-
-int64_t round_up(int64_t x, int64_t step) {
-    return (x + step - 1) / step * step;
-}
-
-/// The size of equal parts of `whole`, near `wanted`, a multiple of `step`, at most `most`.
-int64_t part_size(int64_t whole, int64_t wanted, int64_t step, int64_t most) {
-    const int64_t size = std::clamp(wanted, step, most);
-    const int64_t parts = (whole + size - 1) / size;
-    return std::min(round_up((whole + parts - 1) / parts, step), most);
-}
-
-/// Multiply-adds of a product, and an element loaded, packed or stored counted as kMoved of them.
-double cost(const cpu::MatmulProduct& p) {
-    constexpr double kMoved = 64;
-    const double m = double(p.m), n = double(p.n), k = double(p.k);
-    return m * n * k + kMoved * (m * k + n * k + m * n);
-}
-
-/// Nearly square tiles of about `tile_cost`: what is packed for a tile grows with its sides, the
-/// work with its area. Returns the number of tiles.
-int64_t cut(Planned& planned, const cpu::MatmulLimits& limits, double tile_cost) {
-    const cpu::MatmulProduct& p = planned.product;
-    if (p.m == 0 || p.n == 0) return 0;
-    const double area = double(p.m) * double(p.n) / std::max(1.0, std::floor(cost(p) / tile_cost));
-    const double side = std::max(std::sqrt(area), area / double(p.m));
-    planned.n_size = part_size(p.n, int64_t(side), limits.n_step, limits.n_most);
-    const double height = area / double(std::min(planned.n_size, p.n));
-    planned.m_size = part_size(p.m, int64_t(height), limits.m_step, limits.m_most);
-    planned.m_tiles = (p.m + planned.m_size - 1) / planned.m_size;
-    return planned.m_tiles * ((p.n + planned.n_size - 1) / planned.n_size);
-}
-
 /// y = x·wᵀ of few rows becomes yᵀ = w·xᵀ.
 void exchange_operands(cpu::MatmulProduct& product) {
     std::swap(product.a, product.b);
@@ -132,9 +89,8 @@ void exchange_operands(cpu::MatmulProduct& product) {
 }
 
 struct Plan {
-    std::span<Planned> products;
-    int64_t tiles = 0;
-    int64_t scratch_bytes = 0;  // of one thread
+    std::span<cpu::MatmulProduct> products;
+    MatmulPlan tiles;
 };
 
 /// Checks and cuts the products; the plan lives in the workspace.
@@ -142,50 +98,24 @@ Plan make_plan(Context& context, const Choice& choice, Form form, bool add,
                std::span<const Product> products) {
     constexpr int64_t kFewRows = 32;
     const DType in = products[0].left.dtype(), out = products[0].result.dtype();
-    Plan plan{.products = context.workspace.take<Planned>(int64_t(products.size()))};
-    double total_cost = 0;
+    Plan plan{.products = context.workspace.take<cpu::MatmulProduct>(int64_t(products.size())),
+              .tiles = {context.workspace, int64_t(products.size())}};
     for (size_t i = 0; i < products.size(); ++i) {
         if (products[i].left.dtype() != in || products[i].result.dtype() != out) {
             throw Error(Error::Kind::internal, "matmul: the products of a list differ in type");
         }
-        cpu::MatmulProduct& product = plan.products[i].product;
+        cpu::MatmulProduct& product = plan.products[i];
         product = checked(form, add, products[i]);
         if (choice.streams_rows && form == Form::nt && product.m <= kFewRows) {
             exchange_operands(product);
         }
-        total_cost += cost(product);
+        plan.tiles.set(i, {product.m, product.n, product.k}, choice.limits(product));
     }
     // Some tiles for each thread, for balance; but a weight gradient's tile packs both operands
     // over all tokens, which only large tiles are worth.
     const int threads = context.threads.size();
-    const int tiles_wanted = threads == 1 ? 1 : form == Form::tn ? threads : 3 * threads;
-    for (Planned& p : plan.products) {
-        const cpu::MatmulLimits limits = choice.limits(p.product);
-        p.first_tile = plan.tiles;
-        plan.tiles += cut(p, limits, std::max(limits.least_cost, total_cost / tiles_wanted));
-        plan.scratch_bytes = std::max(plan.scratch_bytes, round_up(limits.bytes, 64));
-    }
+    plan.tiles.cut(threads == 1 ? 1 : form == Form::tn ? threads : 3 * threads);
     return plan;
-}
-
-struct PlannedTile {
-    const cpu::MatmulProduct* product = nullptr;
-    cpu::MatmulTile tile{};
-};
-
-PlannedTile tile_at(const Plan& plan, int64_t index) {
-    if (index >= plan.tiles) return {};
-    const auto after =
-        std::upper_bound(plan.products.begin(), plan.products.end(), index,
-                         [](int64_t tile, const Planned& p) { return tile < p.first_tile; });
-    const Planned& p = *(after - 1);
-    const int64_t m = (index - p.first_tile) % p.m_tiles * p.m_size;
-    const int64_t n = (index - p.first_tile) / p.m_tiles * p.n_size;
-    return {&p.product,
-            {.m_begin = m,
-             .m_count = std::min(p.m_size, p.product.m - m),
-             .n_begin = n,
-             .n_count = std::min(p.n_size, p.product.n - n)}};
 }
 
 void run(Context& context, Form form, bool add, std::span<const Product> products) {
@@ -194,21 +124,22 @@ void run(Context& context, Form form, bool add, std::span<const Product> product
     const Workspace::Scope scope(context.workspace);
     const Plan plan = make_plan(context, choice, form, add, products);
     const int threads = context.threads.size();
-    const auto memory = context.workspace.take<std::byte>(plan.scratch_bytes * threads);
+    const int64_t bytes = plan.tiles.scratch_bytes();
+    const auto memory = context.workspace.take<std::byte>(bytes * threads);
     const auto scratch = context.workspace.take<cpu::MatmulScratch>(threads);
-    for (int i = 0; i < threads; ++i) {
-        scratch[size_t(i)] = {.memory = memory.data() + i * plan.scratch_bytes};
-    }
-    context.threads.parallel_ranges(plan.tiles, 1, [&](int64_t begin, int64_t end, int thread) {
-        for (int64_t i = begin; i < end; ++i) {
-            cpu::MatmulScratch& mine = scratch[size_t(thread)];
-            const PlannedTile now = tile_at(plan, i);
-            const PlannedTile next = tile_at(plan, i + threads);  // if all are equally fast
-            mine.next_product = next.product;
-            mine.next_tile = next.tile;
-            choice.kernel(*now.product, now.tile, mine);
-        }
-    });
+    for (int i = 0; i < threads; ++i) scratch[size_t(i)] = {.memory = memory.data() + i * bytes};
+    context.threads.parallel_ranges(
+        plan.tiles.count(), 1, [&](int64_t begin, int64_t end, int thread) {
+            for (int64_t i = begin; i < end; ++i) {
+                cpu::MatmulScratch& mine = scratch[size_t(thread)];
+                const PlannedTile now = plan.tiles.at(i);
+                const PlannedTile next = plan.tiles.at(i + threads);  // if all are equally fast
+                mine.next_product =
+                    next.product < 0 ? nullptr : &plan.products[size_t(next.product)];
+                mine.next_tile = next.tile;
+                choice.kernel(plan.products[size_t(now.product)], now.tile, mine);
+            }
+        });
 }
 
 }  // namespace

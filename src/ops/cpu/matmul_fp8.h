@@ -1,0 +1,56 @@
+// What the FP8 product kernels are given by ops/matmul_fp8.cpp: as cpu/matmul.h, with codes for
+// values and a scale for each tile of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/dtype.h"
+#include "core/isa.h"
+#include "ops/cpu/float8.h"
+#include "ops/cpu/matmul.h"
+
+namespace hadal::ops::cpu {
+
+/// scale of (free, k) = data[free / free_tile · free_stride + k / k_tile · k_stride]
+struct Fp8Scales {
+    const float* data = nullptr;  // null: all are 1
+    int64_t free_stride = 0;
+    int64_t k_stride = 0;
+    int64_t free_tile = 1;
+    int64_t k_tile = 1;
+};
+
+/// An operand seen as [free, k].
+struct Fp8Operand {
+    const void* data;
+    int64_t stride;     // elements from one stored row to the next
+    bool k_contiguous;  // stored [free, k]; otherwise stored [k, free]
+    Code code;
+    Fp8Scales scales;
+};
+
+/// c[m, n] (+)= Σ_b s_a[m, b]·s_b[n, b]·Σ_{k in b} a[m, k]·b[n, k], blocks of `block` values of k.
+struct Fp8Product {
+    Fp8Operand a;
+    Fp8Operand b;
+    void* c;
+    int64_t c_stride;
+    bool c_transposed;  // stored [n, m]: the operands were exchanged to stream the larger one
+    bool add;           // adds to what c holds, rounding once
+    int64_t m;
+    int64_t n;
+    int64_t k;
+    int64_t block;
+};
+
+/// The longest block of k.
+inline constexpr int64_t kMostBlock = 128;
+
+/// One block of k after another: codes to bf16, their product by matmul_tile, then the promotion.
+template <Isa isa>
+MatmulLimits matmul_fp8_limits(const Fp8Product& product);
+template <Isa isa, class Out>
+void matmul_fp8_tile(const Fp8Product& product, const MatmulTile& tile, std::byte* scratch);
+
+}  // namespace hadal::ops::cpu
