@@ -62,7 +62,7 @@ void append_latents(Context& context, const ModelConfig& config, const CachedLay
     const auto bytes_of = [](const Tensor& x, int64_t columns) {
         return size_t(columns * size_of(x.dtype()));
     };
-    const Tensor& c = saved.c_normed;
+    const Tensor& c = saved.c_normed.values;
     const Tensor k_pe = rope_part(config, saved.ckv);
     Tensor cache = layout.cache.rows;
     for (const CachedRows& rows : layout.sequences) {
@@ -84,91 +84,122 @@ void append_latents(Context& context, const ModelConfig& config, const CachedLay
 
 }  // namespace
 
-AttentionSaved allocate_attention_saved(const ModelConfig& config, int64_t tokens, DType dtype,
-                                        const Allocate& allocate) {
+AttentionSaved allocate_attention_saved(const ModelConfig& config, int64_t tokens,
+                                        const Precision& precision,
+                                        const ActivationMemory& memory) {
     const int64_t heads = config.num_attention_heads;
-    const DType statistics = statistics_dtype(dtype);
+    const DType dtype = precision.dtype, statistics = statistics_dtype(dtype);
     AttentionSaved saved;
     if (config.q_lora_rank > 0) {
-        saved.q_a = allocate({tokens, config.q_lora_rank}, dtype);
-        saved.q_a_normed = allocate({tokens, config.q_lora_rank}, dtype);
-        saved.q_a_r = allocate({tokens}, statistics);
+        saved.q_a = memory.kept("q_a", {tokens, config.q_lora_rank}, dtype);
+        saved.q_a_normed =
+            allocate_operand("q_a_normed", {tokens, config.q_lora_rank}, dtype, memory.recomputed);
+        saved.q_a_r = memory.kept("norm statistics", {tokens}, statistics);
     }
-    saved.q = allocate({tokens, heads * config.qk_head_dim()}, dtype);
-    saved.ckv = allocate({tokens, config.latent_dim()}, dtype);
-    saved.c_normed = allocate({tokens, config.kv_lora_rank}, dtype);
-    saved.c_r = allocate({tokens}, statistics);
-    saved.kv = allocate({tokens, heads * (config.qk_nope_head_dim + config.v_head_dim)}, dtype);
-    saved.o = allocate({tokens, heads * config.v_head_dim}, dtype);
-    saved.lse = allocate({tokens, heads}, statistics);
+    saved.q = memory.recomputed("q", {tokens, heads * config.qk_head_dim()}, dtype);
+    saved.ckv = memory.kept("ckv", {tokens, config.latent_dim()}, dtype);
+    saved.c_normed =
+        allocate_operand("c_normed", {tokens, config.kv_lora_rank}, dtype, memory.recomputed);
+    saved.c_r = memory.kept("norm statistics", {tokens}, statistics);
+    const int64_t kv_width = heads * (config.qk_nope_head_dim + config.v_head_dim);
+    saved.kv = memory.recomputed("kv", {tokens, kv_width}, dtype);
+    saved.o = allocate_operand("o", {tokens, heads * config.v_head_dim}, dtype, memory.kept);
+    saved.lse = memory.kept("lse", {tokens, heads}, statistics);
     return saved;
 }
 
 AttentionBackward allocate_attention_backward(const ModelConfig& config, int64_t tokens,
-                                              DType dtype, const Allocate& allocate) {
+                                              const Precision& precision,
+                                              const Allocate& allocate) {
     const int64_t heads = config.num_attention_heads;
+    const DType dtype = precision.dtype;
+    const auto operand = [&](std::string_view name, int64_t width) {
+        return allocate_operand(name, {tokens, width}, dtype, allocate);
+    };
     AttentionBackward work;
-    work.d_q = allocate({tokens, heads * config.qk_head_dim()}, dtype);
+    work.d_q = operand("d_q", heads * config.qk_head_dim());
     if (config.q_lora_rank > 0) {
-        work.d_q_a = allocate({tokens, config.q_lora_rank}, dtype);
-        work.d_q_a_normed = allocate({tokens, config.q_lora_rank}, dtype);
+        work.d_q_a = operand("d_q_a", config.q_lora_rank);
+        work.d_q_a_normed = allocate("d_q_a_normed", {tokens, config.q_lora_rank}, dtype);
     }
-    work.d_kv = allocate({tokens, heads * (config.qk_nope_head_dim + config.v_head_dim)}, dtype);
-    work.d_ckv = allocate({tokens, config.latent_dim()}, dtype);
-    work.d_c_normed = allocate({tokens, config.kv_lora_rank}, dtype);
+    work.d_kv = operand("d_kv", heads * (config.qk_nope_head_dim + config.v_head_dim));
+    work.d_ckv = operand("d_ckv", config.latent_dim());
+    work.d_c_normed = allocate("d_c_normed", {tokens, config.kv_lora_rank}, dtype);
     return work;
 }
 
-void AttentionMla::project(Context& context, const Tensor& x, const Tensor& positions,
-                           const Tensor& cos_sin, AttentionSaved& saved) const {
+void AttentionMla::compress(Context& context, const Operand& x, const Tensor& positions,
+                            const Tensor& cos_sin, AttentionSaved& saved) const {
     if (config_.q_lora_rank > 0) {
-        ops::matmul_nt(context, x, weights_.q_a_proj, saved.q_a);  // [tokens, q_lora_rank], eq. 6
-        ops::rms_norm(context, saved.q_a, weights_.q_a_layernorm, kLatentNormEpsilon,
-                      saved.q_a_normed, saved.q_a_r);
-        ops::matmul_nt(context, saved.q_a_normed, weights_.q_b_proj, saved.q);  // eq. 7, 8
-    } else {
-        ops::matmul_nt(context, x, weights_.q_proj, saved.q);  // [tokens, heads·qk_head_dim]
+        weights_.q_a_proj.forward(context, x, saved.q_a);  // [tokens, q_lora_rank], eq. 6
     }
-    ops::rotary(context, saved.q, query_rotary(config_), cos_sin, positions,
-                ops::RotaryDirection::forward);
-
-    ops::matmul_nt(context, x, weights_.kv_a_proj_with_mqa, saved.ckv);  // eq. 1, 3
-    ops::rms_norm(context, latent_part(config_, saved.ckv), weights_.kv_a_layernorm,
-                  kLatentNormEpsilon, saved.c_normed, saved.c_r);
-    Tensor k_pe = rope_part(config_, saved.ckv);  // not normed
+    weights_.kv_a_proj_with_mqa.forward(context, x, saved.ckv);  // eq. 1, 3
+    Tensor k_pe = rope_part(config_, saved.ckv);                 // not normed
     ops::rotary(context, k_pe, key_rotary(config_), cos_sin, positions,
                 ops::RotaryDirection::forward);
 }
 
-void AttentionMla::forward(Context& context, const SequenceLayout& layout, const Tensor& x,
-                           AttentionSaved& saved, Tensor& y) const {
-    project(context, x, layout.positions, layout.cos_sin, saved);
-    ops::matmul_nt(context, saved.c_normed, weights_.kv_b_proj, saved.kv);  // eq. 2, 5
-    ops::attention_prefill(context, saved.q, saved.kv, rope_part(config_, saved.ckv), layout.starts,
-                           attention_shape(config_), saved.o, saved.lse);  // eq. 10
-    ops::matmul_nt_add(context, saved.o, weights_.o_proj, y);              // eq. 11
+void AttentionMla::norm_latents(Context& context, AttentionSaved& saved) const {
+    if (config_.q_lora_rank > 0) {
+        ops::rms_norm(context, saved.q_a, weights_.q_a_layernorm, kLatentNormEpsilon,
+                      saved.q_a_normed.values, saved.q_a_r);
+    }
+    ops::rms_norm(context, latent_part(config_, saved.ckv), weights_.kv_a_layernorm,
+                  kLatentNormEpsilon, saved.c_normed.values, saved.c_r);
 }
 
-void AttentionMla::forward_cached(Context& context, const CachedLayout& layout, const Tensor& x,
+void AttentionMla::project_query(Context& context, const Operand& x, const Tensor& positions,
+                                 const Tensor& cos_sin, AttentionSaved& saved) const {
+    if (config_.q_lora_rank > 0) {
+        weights_.q_b_proj.forward(context, saved.q_a_normed, saved.q);  // eq. 7, 8
+    } else {
+        weights_.q_proj.forward(context, x, saved.q);  // [tokens, heads·qk_head_dim]
+    }
+    ops::rotary(context, saved.q, query_rotary(config_), cos_sin, positions,
+                ops::RotaryDirection::forward);
+}
+
+void AttentionMla::forward(Context& context, const SequenceLayout& layout, const Operand& x,
+                           AttentionSaved& saved, Tensor& y) const {
+    compress(context, x, layout.positions, layout.cos_sin, saved);
+    norm_latents(context, saved);
+    project_query(context, x, layout.positions, layout.cos_sin, saved);
+    weights_.kv_b_proj.forward(context, saved.c_normed, saved.kv);  // eq. 2, 5
+    ops::attention_prefill(context, saved.q, saved.kv, rope_part(config_, saved.ckv), layout.starts,
+                           attention_shape(config_), saved.o.values, saved.lse);  // eq. 10
+    weights_.o_proj.forward_add(context, saved.o, y);                             // eq. 11
+}
+
+void AttentionMla::recompute(Context& context, const SequenceLayout& layout, const Operand& x,
+                             AttentionSaved& saved) const {
+    norm_latents(context, saved);
+    project_query(context, x, layout.positions, layout.cos_sin, saved);
+    weights_.kv_b_proj.forward(context, saved.c_normed, saved.kv);
+}
+
+void AttentionMla::forward_cached(Context& context, const CachedLayout& layout, const Operand& x,
                                   AttentionSaved& saved, Tensor& y) const {
-    project(context, x, layout.positions, layout.cos_sin, saved);
+    compress(context, x, layout.positions, layout.cos_sin, saved);
+    norm_latents(context, saved);
+    project_query(context, x, layout.positions, layout.cos_sin, saved);
     append_latents(context, config_, layout, saved);
 
-    const int64_t tokens = x.shape()[0];
+    const int64_t tokens = x.values.shape()[0];
+    const DType dtype = x.values.dtype();
     const int64_t heads = config_.num_attention_heads;
     const int64_t nope = config_.qk_nope_head_dim;
     const int64_t rope = config_.qk_rope_head_dim;
     const int64_t v = config_.v_head_dim;
     const int64_t rank = config_.kv_lora_rank;
     const Workspace::Scope scope(context.workspace);
-    Tensor q_latent = context.workspace.take({tokens, heads * rank}, x.dtype());
-    Tensor q_pe = context.workspace.take({tokens, heads * rope}, x.dtype());
-    Tensor u = context.workspace.take({tokens, heads * rank}, x.dtype());
+    Tensor q_latent = context.workspace.take({tokens, heads * rank}, dtype);
+    Tensor q_pe = context.workspace.take({tokens, heads * rope}, dtype);
+    Tensor u = context.workspace.take({tokens, heads * rank}, dtype);
 
     // W^UK moves from the keys to the query: q_nope·(W^UK c) = (W^UKᵀ q_nope)·c.
     std::vector<ops::Product> products;
     for (int64_t h = 0; h < heads; ++h) {
-        const Tensor w_uk = weights_.kv_b_proj.rows(h * (nope + v), nope);  // [nope, rank]
+        const Tensor w_uk = weights_.kv_b_proj.weight.rows(h * (nope + v), nope);  // [nope, rank]
         products.push_back(
             {saved.q.columns(h * (nope + rope), nope), w_uk, q_latent.columns(h * rank, rank)});
         copy_columns(context, saved.q.columns(h * (nope + rope) + nope, rope),
@@ -186,63 +217,63 @@ void AttentionMla::forward_cached(Context& context, const CachedLayout& layout, 
 
     products.clear();
     for (int64_t h = 0; h < heads; ++h) {
-        const Tensor w_uv = weights_.kv_b_proj.rows(h * (nope + v) + nope, v);  // [v, rank]
-        products.push_back({u.columns(h * rank, rank), w_uv, saved.o.columns(h * v, v)});
+        const Tensor w_uv = weights_.kv_b_proj.weight.rows(h * (nope + v) + nope, v);  // [v, rank]
+        products.push_back({u.columns(h * rank, rank), w_uv, saved.o.values.columns(h * v, v)});
     }
     ops::matmul_nt(context, products);
-    ops::matmul_nt_add(context, saved.o, weights_.o_proj, y);
+    weights_.o_proj.forward_add(context, saved.o, y);
 }
 
-void AttentionMla::backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y,
-                                  const AttentionSaved& saved, AttentionBackward& work,
-                                  Tensor& d_x) const {
+void AttentionMla::backward_input(Context& context, const SequenceLayout& layout,
+                                  const Operand& d_y, const AttentionSaved& saved,
+                                  AttentionBackward& work, Tensor& d_x) const {
     {
         const Workspace::Scope scope(context.workspace);
-        Tensor d_o = context.workspace.take(saved.o.shape(), d_y.dtype());
-        ops::matmul_nn(context, d_y, weights_.o_proj, d_o);  // [tokens, heads·v]
+        Tensor d_o = context.workspace.take(saved.o.values.shape(), saved.o.values.dtype());
+        weights_.o_proj.backward_input(context, d_y, d_o);  // [tokens, heads·v]
         const Tensor k_pe = rope_part(config_, saved.ckv);
-        Tensor d_k_pe = rope_part(config_, work.d_ckv);
+        Tensor d_k_pe = rope_part(config_, work.d_ckv.values);
         ops::attention_prefill_backward(
             context, d_o,
-            {.q = saved.q, .kv = saved.kv, .k_pe = k_pe, .o = saved.o, .lse = saved.lse},
+            {.q = saved.q, .kv = saved.kv, .k_pe = k_pe, .o = saved.o.values, .lse = saved.lse},
             layout.starts, attention_shape(config_),
-            {.d_q = work.d_q, .d_kv = work.d_kv, .d_k_pe = d_k_pe});
-        ops::rotary(context, work.d_q, query_rotary(config_), layout.cos_sin, layout.positions,
-                    ops::RotaryDirection::backward);
+            {.d_q = work.d_q.values, .d_kv = work.d_kv.values, .d_k_pe = d_k_pe});
+        ops::rotary(context, work.d_q.values, query_rotary(config_), layout.cos_sin,
+                    layout.positions, ops::RotaryDirection::backward);
         ops::rotary(context, d_k_pe, key_rotary(config_), layout.cos_sin, layout.positions,
                     ops::RotaryDirection::backward);
     }
-    ops::matmul_nn(context, work.d_kv, weights_.kv_b_proj,
-                   work.d_c_normed);  // [tokens, kv_lora_rank]
-    Tensor d_c = latent_part(config_, work.d_ckv);
+    weights_.kv_b_proj.backward_input(context, work.d_kv,
+                                      work.d_c_normed);  // [tokens, kv_lora_rank]
+    Tensor d_c = latent_part(config_, work.d_ckv.values);
     ops::rms_norm_backward_input(context, work.d_c_normed, latent_part(config_, saved.ckv),
                                  weights_.kv_a_layernorm, saved.c_r, /*add=*/false, d_c);
-    ops::matmul_nn(context, work.d_ckv, weights_.kv_a_proj_with_mqa, d_x);  // [tokens, hidden]
+    weights_.kv_a_proj_with_mqa.backward_input(context, work.d_ckv, d_x);  // [tokens, hidden]
     if (config_.q_lora_rank > 0) {
-        ops::matmul_nn(context, work.d_q, weights_.q_b_proj, work.d_q_a_normed);
+        weights_.q_b_proj.backward_input(context, work.d_q, work.d_q_a_normed);
         ops::rms_norm_backward_input(context, work.d_q_a_normed, saved.q_a, weights_.q_a_layernorm,
-                                     saved.q_a_r, /*add=*/false, work.d_q_a);
-        ops::matmul_nn_add(context, work.d_q_a, weights_.q_a_proj, d_x);
+                                     saved.q_a_r, /*add=*/false, work.d_q_a.values);
+        weights_.q_a_proj.backward_input_add(context, work.d_q_a, d_x);
     } else {
-        ops::matmul_nn_add(context, work.d_q, weights_.q_proj, d_x);
+        weights_.q_proj.backward_input_add(context, work.d_q, d_x);
     }
 }
 
-void AttentionMla::backward_weight(Context& context, const Tensor& x, const Tensor& d_y,
+void AttentionMla::backward_weight(Context& context, const Operand& x, const Operand& d_y,
                                    const AttentionSaved& saved, const AttentionBackward& work,
                                    AttentionWeights& gradients) const {
-    ops::matmul_tn_add(context, d_y, saved.o, gradients.o_proj);
-    ops::matmul_tn_add(context, work.d_kv, saved.c_normed, gradients.kv_b_proj);
+    gradients.o_proj.add_gradient(context, d_y, saved.o);
+    gradients.kv_b_proj.add_gradient(context, work.d_kv, saved.c_normed);
     ops::rms_norm_backward_weight(context, work.d_c_normed, latent_part(config_, saved.ckv),
                                   saved.c_r, gradients.kv_a_layernorm);
-    ops::matmul_tn_add(context, work.d_ckv, x, gradients.kv_a_proj_with_mqa);
+    gradients.kv_a_proj_with_mqa.add_gradient(context, work.d_ckv, x);
     if (config_.q_lora_rank > 0) {
-        ops::matmul_tn_add(context, work.d_q, saved.q_a_normed, gradients.q_b_proj);
+        gradients.q_b_proj.add_gradient(context, work.d_q, saved.q_a_normed);
         ops::rms_norm_backward_weight(context, work.d_q_a_normed, saved.q_a, saved.q_a_r,
                                       gradients.q_a_layernorm);
-        ops::matmul_tn_add(context, work.d_q_a, x, gradients.q_a_proj);
+        gradients.q_a_proj.add_gradient(context, work.d_q_a, x);
     } else {
-        ops::matmul_tn_add(context, work.d_q, x, gradients.q_proj);
+        gradients.q_proj.add_gradient(context, work.d_q, x);
     }
 }
 

@@ -16,29 +16,29 @@ namespace hadal::model {
 struct AttentionSaved {
     Tensor q_a;  // [tokens, q_lora_rank]                    c^Q before its norm, eq. 6; empty
                  // without q_lora
-    Tensor q_a_normed;  // [tokens, q_lora_rank]
-    Tensor q_a_r;       // [tokens] of the norm
-    Tensor q;           // [tokens, heads·qk_head_dim]              eq. 7–9, rotated
+    Operand q_a_normed;  // [tokens, q_lora_rank]
+    Tensor q_a_r;        // [tokens] of the norm
+    Tensor q;            // [tokens, heads·qk_head_dim]              eq. 7–9, rotated
     Tensor ckv;  // [tokens, kv_lora_rank + rope]            c^KV before its norm | k^R rotated, eq.
                  // 1, 3
-    Tensor c_normed;  // [tokens, kv_lora_rank]
-    Tensor c_r;       // [tokens] of the norm
-    Tensor kv;        // [tokens, heads·(nope + v)]               k^C, v^C per head, eq. 2, 5
-    Tensor o;         // [tokens, heads·v_head_dim]               eq. 10
-    Tensor lse;       // [tokens, heads] log of the softmax's sum
+    Operand c_normed;  // [tokens, kv_lora_rank]
+    Tensor c_r;        // [tokens] of the norm
+    Tensor kv;         // [tokens, heads·(nope + v)]               k^C, v^C per head, eq. 2, 5
+    Operand o;         // [tokens, heads·v_head_dim]               eq. 10
+    Tensor lse;        // [tokens, heads] log of the softmax's sum
 };
 struct AttentionBackward {
-    Tensor d_q;           // [tokens, heads·qk_head_dim] before rotation
-    Tensor d_q_a;         // [tokens, q_lora_rank]
+    Operand d_q;          // [tokens, heads·qk_head_dim] before rotation
+    Operand d_q_a;        // [tokens, q_lora_rank]
     Tensor d_q_a_normed;  // [tokens, q_lora_rank]
-    Tensor d_kv;          // [tokens, heads·(nope + v)]
-    Tensor d_ckv;         // [tokens, kv_lora_rank + rope]
+    Operand d_kv;         // [tokens, heads·(nope + v)]
+    Operand d_ckv;        // [tokens, kv_lora_rank + rope]
     Tensor d_c_normed;    // [tokens, kv_lora_rank]
 };
-AttentionSaved allocate_attention_saved(const ModelConfig& config, int64_t tokens, DType dtype,
-                                        const Allocate& allocate);
+AttentionSaved allocate_attention_saved(const ModelConfig& config, int64_t tokens,
+                                        const Precision& precision, const ActivationMemory& memory);
 AttentionBackward allocate_attention_backward(const ModelConfig& config, int64_t tokens,
-                                              DType dtype, const Allocate& allocate);
+                                              const Precision& precision, const Allocate& allocate);
 
 /// A step of generation as one layer sees it.
 struct CachedRows {
@@ -62,25 +62,33 @@ class AttentionMla {
 
     /// Adds to y [tokens, hidden], which holds the residual. x [tokens, hidden] is the normed
     /// input.
-    void forward(Context& context, const SequenceLayout& layout, const Tensor& x,
+    void forward(Context& context, const SequenceLayout& layout, const Operand& x,
                  AttentionSaved& saved, Tensor& y) const;
 
+    /// Fills again what forward left in memory that layers share: latent norms, queries, keys and
+    /// values, from q_a and ckv.
+    void recompute(Context& context, const SequenceLayout& layout, const Operand& x,
+                   AttentionSaved& saved) const;
+
     /// The same in absorbed form; the step's latents are written into the caches first.
-    void forward_cached(Context& context, const CachedLayout& layout, const Tensor& x,
+    void forward_cached(Context& context, const CachedLayout& layout, const Operand& x,
                         AttentionSaved& saved, Tensor& y) const;
 
     /// Writes d_x [tokens, hidden].
-    void backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y,
+    void backward_input(Context& context, const SequenceLayout& layout, const Operand& d_y,
                         const AttentionSaved& saved, AttentionBackward& work, Tensor& d_x) const;
 
     /// Adds to the gradients.
-    void backward_weight(Context& context, const Tensor& x, const Tensor& d_y,
+    void backward_weight(Context& context, const Operand& x, const Operand& d_y,
                          const AttentionSaved& saved, const AttentionBackward& work,
                          AttentionWeights& gradients) const;
 
   private:
-    void project(Context& context, const Tensor& x, const Tensor& positions, const Tensor& cos_sin,
-                 AttentionSaved& saved) const;
+    void compress(Context& context, const Operand& x, const Tensor& positions,
+                  const Tensor& cos_sin, AttentionSaved& saved) const;
+    void norm_latents(Context& context, AttentionSaved& saved) const;
+    void project_query(Context& context, const Operand& x, const Tensor& positions,
+                       const Tensor& cos_sin, AttentionSaved& saved) const;
 
     const ModelConfig& config_;
     const AttentionWeights& weights_;

@@ -3,6 +3,7 @@
 #include "model/balance_loss.h"
 #include "ops/convert.h"
 #include "ops/gate_topk.h"
+#include "ops/matmul.h"
 #include "ops/permute.h"
 #include "ops/silu_mul.h"
 
@@ -10,34 +11,30 @@ namespace hadal::model {
 
 namespace {
 
-/// One product for each expert that has rows: {left rows, matrix(e), right rows}.
-template <class Matrix>
-std::vector<ops::Product> expert_products(const ExpertsSaved& saved, const Tensor& left,
-                                          const Matrix& matrix, const Tensor& result) {
-    std::vector<ops::Product> products;
-    products.reserve(saved.offsets.size() - 1);
-    for (size_t e = 0; e + 1 < saved.offsets.size(); ++e) {
+/// Appends one product for each expert that has rows: those of `operand` through expert e's
+/// `linear` to those of `result`.
+void add_products(const std::vector<FeedForwardWeights>& experts,
+                  Linear FeedForwardWeights::* linear, const ExpertsSaved& saved,
+                  const Operand& operand, const Tensor& result, std::vector<LinearRows>& list) {
+    for (size_t e = 0; e < experts.size(); ++e) {
         const int64_t begin = saved.offsets[e];
         const int64_t count = saved.offsets[e + 1] - begin;
-        if (count > 0)
-            products.push_back({left.rows(begin, count), matrix(e), result.rows(begin, count)});
+        if (count == 0) continue;
+        list.push_back({operand.rows(begin, count), experts[e].*linear, result.rows(begin, count)});
     }
-    return products;
 }
 
-/// The weight gradients: {d rows, x rows, gradient(e)}.
-template <class Matrix>
-std::vector<ops::Product> gradient_products(const ExpertsSaved& saved, const Tensor& d_rows,
-                                            const Tensor& x_rows, const Matrix& gradient) {
-    std::vector<ops::Product> products;
-    products.reserve(saved.offsets.size() - 1);
-    for (size_t e = 0; e + 1 < saved.offsets.size(); ++e) {
+/// The same for the gradients of the weights.
+void add_gradients(std::vector<FeedForwardWeights>& gradients, Linear FeedForwardWeights::* linear,
+                   const ExpertsSaved& saved, const Operand& d_rows, const Operand& x_rows,
+                   std::vector<LinearGradientRows>& list) {
+    for (size_t e = 0; e < gradients.size(); ++e) {
         const int64_t begin = saved.offsets[e];
         const int64_t count = saved.offsets[e + 1] - begin;
-        if (count > 0)
-            products.push_back({d_rows.rows(begin, count), x_rows.rows(begin, count), gradient(e)});
+        if (count == 0) continue;
+        list.push_back(
+            {d_rows.rows(begin, count), x_rows.rows(begin, count), gradients[e].*linear});
     }
-    return products;
 }
 
 }  // namespace
@@ -48,44 +45,45 @@ std::vector<int64_t> ExpertsSaved::load() const {
     return load;
 }
 
-ExpertsSaved allocate_experts_saved(const ModelConfig& config, int64_t tokens, DType dtype,
-                                    const Allocate& allocate) {
+ExpertsSaved allocate_experts_saved(const ModelConfig& config, int64_t tokens,
+                                    const Precision& precision, const ActivationMemory& memory) {
     const int64_t experts = config.n_routed_experts;
     const int64_t top_k = config.num_experts_per_tok;
     const int64_t rows = tokens * top_k;
     const int64_t intermediate = config.moe_intermediate_size;
-    const DType statistics = statistics_dtype(dtype);
+    const DType dtype = precision.dtype, statistics = statistics_dtype(dtype);
     ExpertsSaved saved;
-    saved.scores = allocate({tokens, experts}, statistics);
-    saved.ids = allocate({tokens, top_k}, DType::i32);
-    saved.weights = allocate({tokens, top_k}, statistics);
+    saved.scores = memory.kept("scores", {tokens, experts}, statistics);
+    saved.ids = memory.kept("routing", {tokens, top_k}, DType::i32);
+    saved.weights = memory.kept("routing", {tokens, top_k}, statistics);
     saved.offsets.resize(size_t(experts) + 1);
-    saved.row_source = allocate({rows}, DType::i32);
-    saved.slot_row = allocate({tokens, top_k}, DType::i32);
-    saved.row_weight = allocate({rows}, statistics);
-    saved.x_rows = allocate({rows, config.hidden_size}, dtype);
-    saved.gate = allocate({rows, intermediate}, dtype);
-    saved.up = allocate({rows, intermediate}, dtype);
-    saved.product = allocate({rows, intermediate}, dtype);
+    saved.row_source = memory.kept("routing", {rows}, DType::i32);
+    saved.slot_row = memory.kept("routing", {tokens, top_k}, DType::i32);
+    saved.row_weight = memory.kept("routing", {rows}, statistics);
+    saved.x_rows = allocate_operand("x_rows", {rows, config.hidden_size}, dtype, memory.recomputed);
+    saved.gate = memory.kept("gate", {rows, intermediate}, dtype);
+    saved.up = memory.kept("up", {rows, intermediate}, dtype);
+    saved.product = allocate_operand("product", {rows, intermediate}, dtype, memory.recomputed);
     if (config.n_shared_experts > 0) {
         saved.shared = allocate_feed_forward_saved(tokens, config.n_shared_experts * intermediate,
-                                                   dtype, allocate);
+                                                   precision, memory);
     }
     return saved;
 }
 
-ExpertsBackward allocate_experts_backward(const ModelConfig& config, int64_t tokens, DType dtype,
-                                          const Allocate& allocate) {
+ExpertsBackward allocate_experts_backward(const ModelConfig& config, int64_t tokens,
+                                          const Precision& precision, const Allocate& allocate) {
+    const DType dtype = precision.dtype;
     const int64_t rows = tokens * config.num_experts_per_tok;
     const int64_t intermediate = config.moe_intermediate_size;
     ExpertsBackward work;
-    work.d_rows = allocate({rows, config.hidden_size}, dtype);
-    work.d_gate = allocate({rows, intermediate}, dtype);
-    work.d_up = allocate({rows, intermediate}, dtype);
-    work.d_logits = allocate({tokens, config.n_routed_experts}, dtype);
+    work.d_rows = allocate_operand("d_rows", {rows, config.hidden_size}, dtype, allocate);
+    work.d_gate = allocate_operand("d_gate", {rows, intermediate}, dtype, allocate);
+    work.d_up = allocate_operand("d_up", {rows, intermediate}, dtype, allocate);
+    work.d_logits = allocate("d_logits", {tokens, config.n_routed_experts}, dtype);
     if (config.n_shared_experts > 0) {
         work.shared = allocate_feed_forward_backward(tokens, config.n_shared_experts * intermediate,
-                                                     dtype, allocate);
+                                                     precision, allocate);
     }
     return work;
 }
@@ -102,27 +100,38 @@ void Experts::route(Context& context, const Tensor& x, ExpertsSaved& saved) cons
     ops::gather_values(context, saved.weights, saved.row_source, saved.row_weight);
 }
 
-void Experts::forward(Context& context, const Tensor& x, ExpertsSaved& saved, Tensor& y) const {
-    route(context, x, saved);
+void Experts::dispatch(Context& context, const Operand& x, ExpertsSaved& saved) const {
+    ops::gather_rows(context, x.values, saved.row_source, config_.num_experts_per_tok,
+                     saved.x_rows.values);
+}
+
+void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, Tensor& y) const {
+    route(context, x.values, saved);
+    dispatch(context, x, saved);
     const auto& experts = weights_.experts;
-    ops::gather_rows(context, x, saved.row_source, config_.num_experts_per_tok, saved.x_rows);
-    // Gate and up of all experts in one fork/join.
-    auto products = expert_products(
-        saved, saved.x_rows, [&](size_t e) { return experts[e].gate_proj; }, saved.gate);
-    const auto up = expert_products(
-        saved, saved.x_rows, [&](size_t e) { return experts[e].up_proj; }, saved.up);
-    products.insert(products.end(), up.begin(), up.end());
-    ops::matmul_nt(context, products);
-    ops::silu_mul(context, saved.gate, saved.up, saved.row_weight, saved.product);
+    std::vector<LinearRows> list;  // gate and up of all experts in one fork/join
+    add_products(experts, &FeedForwardWeights::gate_proj, saved, saved.x_rows, saved.gate, list);
+    add_products(experts, &FeedForwardWeights::up_proj, saved, saved.x_rows, saved.up, list);
+    Linear::forward(context, list);
+    ops::silu_mul(context, saved.gate, saved.up, saved.row_weight, saved.product.values);
     if (config_.n_shared_experts > 0) {
         FeedForward(weights_.shared_experts).forward(context, x, saved.shared, y);
     }
     const Workspace::Scope scope(context.workspace);
-    Tensor rows = context.workspace.take(saved.x_rows.shape(), x.dtype());
-    ops::matmul_nt(context,
-                   expert_products(
-                       saved, saved.product, [&](size_t e) { return experts[e].down_proj; }, rows));
+    Tensor rows =
+        context.workspace.take({saved.row_source.count(), config_.hidden_size}, y.dtype());
+    list.clear();
+    add_products(experts, &FeedForwardWeights::down_proj, saved, saved.product, rows, list);
+    Linear::forward(context, list);
     ops::combine_rows(context, rows, saved.slot_row, /*add=*/true, y);
+}
+
+void Experts::recompute(Context& context, const Operand& x, ExpertsSaved& saved) const {
+    dispatch(context, x, saved);
+    ops::silu_mul(context, saved.gate, saved.up, saved.row_weight, saved.product.values);
+    if (config_.n_shared_experts > 0) {
+        FeedForward(weights_.shared_experts).recompute(context, saved.shared);
+    }
 }
 
 void Experts::gate_backward(Context& context, const SequenceLayout& layout,
@@ -143,27 +152,30 @@ void Experts::gate_backward(Context& context, const SequenceLayout& layout,
     ops::convert(context, d_scores, work.d_logits);
 }
 
-void Experts::backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y,
+void Experts::backward_input(Context& context, const SequenceLayout& layout, const Operand& d_y,
                              const ExpertsSaved& saved, ExpertsBackward& work, Tensor& d_x) const {
     const auto& experts = weights_.experts;
+    const DType dtype = d_x.dtype();
     const Workspace::Scope scope(context.workspace);
-    Tensor d_product = context.workspace.take(saved.product.shape(), d_y.dtype());
+    Tensor d_product = context.workspace.take(saved.gate.shape(), dtype);
     Tensor d_row_weight =
         context.workspace.take(saved.row_weight.shape(), saved.row_weight.dtype());
-    Tensor d_x_rows = context.workspace.take(saved.x_rows.shape(), d_y.dtype());
+    Tensor d_x_rows =
+        context.workspace.take({saved.row_source.count(), config_.hidden_size}, dtype);
 
-    ops::gather_rows(context, d_y, saved.row_source, config_.num_experts_per_tok, work.d_rows);
-    ops::matmul_nn(context, expert_products(
-                                saved, work.d_rows, [&](size_t e) { return experts[e].down_proj; },
-                                d_product));
-    ops::silu_mul_backward(context, d_product, saved.gate, saved.up, saved.row_weight, work.d_gate,
-                           work.d_up, d_row_weight);
-    ops::matmul_nn(
-        context, expert_products(
-                     saved, work.d_gate, [&](size_t e) { return experts[e].gate_proj; }, d_x_rows));
-    ops::matmul_nn_add(
-        context,
-        expert_products(saved, work.d_up, [&](size_t e) { return experts[e].up_proj; }, d_x_rows));
+    ops::gather_rows(context, d_y.values, saved.row_source, config_.num_experts_per_tok,
+                     work.d_rows.values);
+    std::vector<LinearRows> list;
+    add_products(experts, &FeedForwardWeights::down_proj, saved, work.d_rows, d_product, list);
+    Linear::backward_input(context, list);
+    ops::silu_mul_backward(context, d_product, saved.gate, saved.up, saved.row_weight,
+                           work.d_gate.values, work.d_up.values, d_row_weight);
+    list.clear();
+    add_products(experts, &FeedForwardWeights::gate_proj, saved, work.d_gate, d_x_rows, list);
+    Linear::backward_input(context, list);
+    list.clear();
+    add_products(experts, &FeedForwardWeights::up_proj, saved, work.d_up, d_x_rows, list);
+    Linear::backward_input_add(context, list);
     if (config_.n_shared_experts > 0) {
         FeedForward(weights_.shared_experts)
             .backward_input(context, d_y, saved.shared, work.shared, d_x);
@@ -175,20 +187,16 @@ void Experts::backward_input(Context& context, const SequenceLayout& layout, con
     ops::matmul_nn_add(context, work.d_logits, weights_.gate, d_x);
 }
 
-void Experts::backward_weight(Context& context, const Tensor& x, const Tensor& d_y,
+void Experts::backward_weight(Context& context, const Operand& x, const Operand& d_y,
                               const ExpertsSaved& saved, const ExpertsBackward& work,
                               MoeWeights& gradients) const {
     auto& experts = gradients.experts;
-    auto products = gradient_products(saved, work.d_gate, saved.x_rows,
-                                      [&](size_t e) { return experts[e].gate_proj; });
-    const auto up = gradient_products(saved, work.d_up, saved.x_rows,
-                                      [&](size_t e) { return experts[e].up_proj; });
-    const auto down = gradient_products(saved, work.d_rows, saved.product,
-                                        [&](size_t e) { return experts[e].down_proj; });
-    products.insert(products.end(), up.begin(), up.end());
-    products.insert(products.end(), down.begin(), down.end());
-    ops::matmul_tn_add(context, products);
-    ops::matmul_tn_add(context, work.d_logits, x, gradients.gate);
+    std::vector<LinearGradientRows> list;
+    add_gradients(experts, &FeedForwardWeights::gate_proj, saved, work.d_gate, saved.x_rows, list);
+    add_gradients(experts, &FeedForwardWeights::up_proj, saved, work.d_up, saved.x_rows, list);
+    add_gradients(experts, &FeedForwardWeights::down_proj, saved, work.d_rows, saved.product, list);
+    Linear::add_gradients(context, list);
+    ops::matmul_tn_add(context, work.d_logits, x.values, gradients.gate);
     if (config_.n_shared_experts > 0) {
         FeedForward(weights_.shared_experts)
             .backward_weight(context, x, d_y, saved.shared, work.shared, gradients.shared_experts);

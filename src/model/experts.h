@@ -11,7 +11,6 @@
 #include "model/config.h"
 #include "model/feed_forward.h"
 #include "model/parameters.h"
-#include "ops/matmul.h"
 
 namespace hadal::model {
 
@@ -24,26 +23,26 @@ struct ExpertsSaved {
     Tensor row_source;             // [rows] i32
     Tensor slot_row;               // [tokens, top_k] i32
     Tensor row_weight;             // [rows] f32
-    Tensor x_rows;                 // [rows, hidden]
+    Operand x_rows;                // [rows, hidden]
     Tensor gate;                   // [rows, moe_intermediate]
     Tensor up;                     // [rows, moe_intermediate]
-    Tensor product;                // [rows, moe_intermediate], the routing weight inside
+    Operand product;               // [rows, moe_intermediate], the routing weight inside
     FeedForwardSaved shared;
 
     /// Tokens sent to each expert.
     std::vector<int64_t> load() const;
 };
 struct ExpertsBackward {
-    Tensor d_rows;    // [rows, hidden] gradient of the experts' outputs
-    Tensor d_gate;    // [rows, moe_intermediate]
-    Tensor d_up;      // [rows, moe_intermediate]
+    Operand d_rows;   // [rows, hidden] gradient of the experts' outputs
+    Operand d_gate;   // [rows, moe_intermediate]
+    Operand d_up;     // [rows, moe_intermediate]
     Tensor d_logits;  // [tokens, n_routed_experts]
     FeedForwardBackward shared;
 };
-ExpertsSaved allocate_experts_saved(const ModelConfig& config, int64_t tokens, DType dtype,
-                                    const Allocate& allocate);
-ExpertsBackward allocate_experts_backward(const ModelConfig& config, int64_t tokens, DType dtype,
-                                          const Allocate& allocate);
+ExpertsSaved allocate_experts_saved(const ModelConfig& config, int64_t tokens,
+                                    const Precision& precision, const ActivationMemory& memory);
+ExpertsBackward allocate_experts_backward(const ModelConfig& config, int64_t tokens,
+                                          const Precision& precision, const Allocate& allocate);
 
 class Experts {
   public:
@@ -51,19 +50,24 @@ class Experts {
         : config_(config), weights_(weights) {}
 
     /// y += shared(x) + Σ_k g_k·expert_k(x), eq. 12. y [tokens, hidden] holds the residual.
-    void forward(Context& context, const Tensor& x, ExpertsSaved& saved, Tensor& y) const;
+    void forward(Context& context, const Operand& x, ExpertsSaved& saved, Tensor& y) const;
+
+    /// Fills again what forward left in memory that layers share: the rows sorted by expert, from
+    /// x, and the products, from gate and up.
+    void recompute(Context& context, const Operand& x, ExpertsSaved& saved) const;
 
     /// Writes d_x [tokens, hidden]; the balance loss of `layout` is part of the gradient.
-    void backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y,
+    void backward_input(Context& context, const SequenceLayout& layout, const Operand& d_y,
                         const ExpertsSaved& saved, ExpertsBackward& work, Tensor& d_x) const;
 
     /// Adds to the gradients.
-    void backward_weight(Context& context, const Tensor& x, const Tensor& d_y,
+    void backward_weight(Context& context, const Operand& x, const Operand& d_y,
                          const ExpertsSaved& saved, const ExpertsBackward& work,
                          MoeWeights& gradients) const;
 
   private:
     void route(Context& context, const Tensor& x, ExpertsSaved& saved) const;
+    void dispatch(Context& context, const Operand& x, ExpertsSaved& saved) const;
     void gate_backward(Context& context, const SequenceLayout& layout, const Tensor& d_row_weight,
                        const ExpertsSaved& saved, ExpertsBackward& work) const;
 

@@ -9,18 +9,20 @@
 namespace hadal::model {
 
 struct FeedForwardSaved {
-    Tensor gate;     // [tokens, intermediate]
-    Tensor up;       // [tokens, intermediate]
-    Tensor product;  // [tokens, intermediate]
+    Tensor gate;      // [tokens, intermediate]
+    Tensor up;        // [tokens, intermediate]
+    Operand product;  // [tokens, intermediate]
 };
 struct FeedForwardBackward {
-    Tensor d_gate;  // [tokens, intermediate]
-    Tensor d_up;    // [tokens, intermediate]
+    Operand d_gate;  // [tokens, intermediate]
+    Operand d_up;    // [tokens, intermediate]
 };
-FeedForwardSaved allocate_feed_forward_saved(int64_t tokens, int64_t intermediate, DType dtype,
-                                             const Allocate& allocate);
+FeedForwardSaved allocate_feed_forward_saved(int64_t tokens, int64_t intermediate,
+                                             const Precision& precision,
+                                             const ActivationMemory& memory);
 FeedForwardBackward allocate_feed_forward_backward(int64_t tokens, int64_t intermediate,
-                                                   DType dtype, const Allocate& allocate);
+                                                   const Precision& precision,
+                                                   const Allocate& allocate);
 
 /// y += W_down · (silu(W_gate · x) ⊙ W_up · x)
 class FeedForward {
@@ -28,14 +30,17 @@ class FeedForward {
     explicit FeedForward(const FeedForwardWeights& weights) : weights_(weights) {}
 
     /// Adds to y [tokens, hidden], which holds the residual.
-    void forward(Context& context, const Tensor& x, FeedForwardSaved& saved, Tensor& y) const;
+    void forward(Context& context, const Operand& x, FeedForwardSaved& saved, Tensor& y) const;
+
+    /// Fills again what forward left in memory that layers share: the product, from gate and up.
+    void recompute(Context& context, FeedForwardSaved& saved) const;
 
     /// "B" of a schedule: writes d_x [tokens, hidden].
-    void backward_input(Context& context, const Tensor& d_y, const FeedForwardSaved& saved,
+    void backward_input(Context& context, const Operand& d_y, const FeedForwardSaved& saved,
                         FeedForwardBackward& work, Tensor& d_x) const;
 
     /// "W": adds to the gradients; may run much later than "B".
-    void backward_weight(Context& context, const Tensor& x, const Tensor& d_y,
+    void backward_weight(Context& context, const Operand& x, const Operand& d_y,
                          const FeedForwardSaved& saved, const FeedForwardBackward& work,
                          FeedForwardWeights& gradients) const;
 

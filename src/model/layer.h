@@ -15,33 +15,34 @@ namespace hadal::model {
 
 /// What forward keeps for backward.
 struct LayerSaved {
-    Tensor x;       // [tokens, hidden] input of the layer
-    Tensor normed;  // [tokens, hidden] after input_layernorm
-    Tensor r;       // [tokens] of input_layernorm
+    Tensor x;        // [tokens, hidden] input of the layer
+    Operand normed;  // [tokens, hidden] after input_layernorm
+    Tensor r;        // [tokens] of input_layernorm
     AttentionSaved attention;
-    Tensor middle;         // [tokens, hidden] x + attention
-    Tensor normed_middle;  // [tokens, hidden] after post_attention_layernorm
-    Tensor r_middle;       // [tokens] of post_attention_layernorm
-    FeedForwardSaved mlp;  // dense layers
-    ExpertsSaved moe;      // MoE layers
+    Tensor middle;          // [tokens, hidden] x + attention
+    Operand normed_middle;  // [tokens, hidden] after post_attention_layernorm
+    Tensor r_middle;        // [tokens] of post_attention_layernorm
+    FeedForwardSaved mlp;   // dense layers
+    ExpertsSaved moe;       // MoE layers
 };
 
 /// What backward_input leaves for backward_weight.
 struct LayerBackward {
     Tensor d_normed;         // [tokens, hidden]
     Tensor d_normed_middle;  // [tokens, hidden]
-    Tensor d_middle;         // [tokens, hidden]
+    Operand d_y;             // [tokens, hidden] as given to backward_input
+    Operand d_middle;        // [tokens, hidden]
     AttentionBackward attention;
     FeedForwardBackward mlp;
     ExpertsBackward moe;
 };
 
 /// The layers of one model share sizes; dense and MoE layers differ, hence `layer`.
-LayerSaved allocate_layer_saved(const ModelConfig& config, bool is_moe, int64_t tokens, DType dtype,
-                                const Allocate& allocate);
+LayerSaved allocate_layer_saved(const ModelConfig& config, bool is_moe, int64_t tokens,
+                                const Precision& precision, const ActivationMemory& memory);
 /// Serves dense and MoE layers alike.
-LayerBackward allocate_layer_backward(const ModelConfig& config, int64_t tokens, DType dtype,
-                                      const Allocate& allocate);
+LayerBackward allocate_layer_backward(const ModelConfig& config, int64_t tokens,
+                                      const Precision& precision, const Allocate& allocate);
 
 /// A layer is its configuration and its weights; it owns nothing.
 class Layer {
@@ -57,16 +58,22 @@ class Layer {
     void forward_cached(Context& context, const CachedLayout& layout, LayerSaved& saved,
                         Tensor& y) const;
 
+    /// Fills again what forward left in memory that layers share (ActivationMemory); with such
+    /// memory, call it before a layer's backward. The same bits as forward's.
+    void recompute(Context& context, const SequenceLayout& layout, LayerSaved& saved) const;
+
     /// d_x from d_y ("B"), both [tokens, hidden], distinct. Adds the balance loss's gradient of MoE
     /// layers.
     void backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y,
                         const LayerSaved& saved, LayerBackward& work, Tensor& d_x) const;
 
-    /// Adds to the gradients ("W"). d_y as given to backward_input.
-    void backward_weight(Context& context, const Tensor& d_y, const LayerSaved& saved,
-                         const LayerBackward& work, LayerWeights& gradients) const;
+    /// Adds to the gradients ("W"), after "B" with the same `work`.
+    void backward_weight(Context& context, const LayerSaved& saved, const LayerBackward& work,
+                         LayerWeights& gradients) const;
 
   private:
+    void norm_input(Context& context, LayerSaved& saved) const;
+    void norm_middle(Context& context, LayerSaved& saved) const;
     void feed_forward(Context& context, LayerSaved& saved, Tensor& y) const;
 
     const ModelConfig& config_;

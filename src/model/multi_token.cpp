@@ -1,37 +1,37 @@
 #include "model/multi_token.h"
 
 #include "ops/embedding.h"
-#include "ops/matmul.h"
 #include "ops/rms_norm.h"
 
 namespace hadal::model {
 
-MtpSaved allocate_mtp_saved(const ModelConfig& config, int64_t tokens, DType dtype,
-                            const Allocate& allocate) {
-    const DType statistics = statistics_dtype(dtype);
+MtpSaved allocate_mtp_saved(const ModelConfig& config, int64_t tokens, const Precision& precision,
+                            const ActivationMemory& memory) {
+    const DType dtype = precision.dtype, statistics = statistics_dtype(dtype);
     const int64_t hidden = config.hidden_size;
     MtpSaved saved;
-    saved.ids = allocate({tokens}, DType::i32);
-    saved.targets = allocate({tokens}, DType::i32);
-    saved.embedded = allocate({tokens, hidden}, dtype);
-    saved.embedded_r = allocate({tokens}, statistics);
-    saved.hidden_r = allocate({tokens}, statistics);
-    saved.joined = allocate({tokens, 2 * hidden}, dtype);
-    saved.layer = allocate_layer_saved(config, mtp_is_moe(config), tokens, dtype, allocate);
-    saved.output = allocate({tokens, hidden}, dtype);
-    saved.output_r = allocate({tokens}, statistics);
-    saved.normed = allocate({tokens, hidden}, dtype);
+    saved.ids = memory.kept("ids", {tokens}, DType::i32);
+    saved.targets = memory.kept("ids", {tokens}, DType::i32);
+    saved.embedded = memory.recomputed("embedded", {tokens, hidden}, dtype);
+    saved.embedded_r = memory.kept("norm statistics", {tokens}, statistics);
+    saved.hidden_r = memory.kept("norm statistics", {tokens}, statistics);
+    saved.joined = allocate_operand("joined", {tokens, 2 * hidden}, dtype, memory.recomputed);
+    saved.layer = allocate_layer_saved(config, mtp_is_moe(config), tokens, precision, memory);
+    saved.output = memory.kept("output", {tokens, hidden}, dtype);
+    saved.output_r = memory.kept("norm statistics", {tokens}, statistics);
+    saved.normed = memory.kept("head input", {tokens, hidden}, dtype);
     return saved;
 }
 
-MtpBackward allocate_mtp_backward(const ModelConfig& config, int64_t tokens, DType dtype,
-                                  const Allocate& allocate) {
+MtpBackward allocate_mtp_backward(const ModelConfig& config, int64_t tokens,
+                                  const Precision& precision, const Allocate& allocate) {
     const int64_t hidden = config.hidden_size;
-    return {.d_normed = allocate({tokens, hidden}, dtype),
-            .d_output = allocate({tokens, hidden}, dtype),
-            .d_x = allocate({tokens, hidden}, dtype),
-            .d_joined = allocate({tokens, 2 * hidden}, dtype),
-            .d_embedded = allocate({tokens, hidden}, dtype)};
+    const DType dtype = precision.dtype;
+    return {.d_normed = allocate("d_normed", {tokens, hidden}, dtype),
+            .d_output = allocate("d_output", {tokens, hidden}, dtype),
+            .d_x = allocate_operand("d_x", {tokens, hidden}, dtype, allocate),
+            .d_joined = allocate("d_joined", {tokens, 2 * hidden}, dtype),
+            .d_embedded = allocate("d_embedded", {tokens, hidden}, dtype)};
 }
 
 void MtpModule::join(Context& context, const Tensor& hidden, MtpSaved& saved) const {
@@ -39,12 +39,22 @@ void MtpModule::join(Context& context, const Tensor& hidden, MtpSaved& saved) co
     ops::embedding(context, saved.ids, embed_tokens_, saved.embedded);
     // Embedding first: eq. 21 writes the hidden state first, the released weights have it the other
     // way round.
-    Tensor left = saved.joined.columns(0, width);
-    Tensor right = saved.joined.columns(width, width);
+    Tensor left = saved.joined.values.columns(0, width);
+    Tensor right = saved.joined.values.columns(width, width);
     ops::rms_norm(context, saved.embedded, weights_.enorm, config_.rms_norm_eps, left,
                   saved.embedded_r);
     ops::rms_norm(context, hidden, weights_.hnorm, config_.rms_norm_eps, right, saved.hidden_r);
-    ops::matmul_nt(context, saved.joined, weights_.eh_proj, saved.layer.x);
+}
+
+void MtpModule::project(Context& context, const Tensor& hidden, MtpSaved& saved) const {
+    join(context, hidden, saved);
+    weights_.eh_proj.forward(context, saved.joined, saved.layer.x);
+}
+
+void MtpModule::recompute(Context& context, const SequenceLayout& layout, const Tensor& hidden,
+                          MtpSaved& saved) const {
+    join(context, hidden, saved);
+    layer_.recompute(context, layout, saved.layer);
 }
 
 void MtpModule::norm_output(Context& context, MtpSaved& saved) const {
@@ -54,14 +64,14 @@ void MtpModule::norm_output(Context& context, MtpSaved& saved) const {
 
 void MtpModule::forward(Context& context, const SequenceLayout& layout, const Tensor& hidden,
                         MtpSaved& saved) const {
-    join(context, hidden, saved);
+    project(context, hidden, saved);
     layer_.forward(context, layout, saved.layer, saved.output);
     norm_output(context, saved);
 }
 
 void MtpModule::forward_cached(Context& context, const CachedLayout& layout, const Tensor& hidden,
                                MtpSaved& saved) const {
-    join(context, hidden, saved);
+    project(context, hidden, saved);
     layer_.forward_cached(context, layout, saved.layer, saved.output);
     norm_output(context, saved);
 }
@@ -75,11 +85,11 @@ void MtpModule::backward(Context& context, const SequenceLayout& layout, const T
     ops::rms_norm_backward_weight(context, work.d_normed, saved.output, saved.output_r,
                                   gradients.shared_head_norm);
 
-    layer_.backward_input(context, layout, work.d_output, saved.layer, layer_work, work.d_x);
-    layer_.backward_weight(context, work.d_output, saved.layer, layer_work, gradients.layer);
+    layer_.backward_input(context, layout, work.d_output, saved.layer, layer_work, work.d_x.values);
+    layer_.backward_weight(context, saved.layer, layer_work, gradients.layer);
 
-    ops::matmul_nn(context, work.d_x, weights_.eh_proj, work.d_joined);
-    ops::matmul_tn_add(context, work.d_x, saved.joined, gradients.eh_proj);
+    weights_.eh_proj.backward_input(context, work.d_x, work.d_joined);
+    gradients.eh_proj.add_gradient(context, work.d_x, saved.joined);
 
     const Tensor d_left = work.d_joined.columns(0, width);
     const Tensor d_right = work.d_joined.columns(width, width);

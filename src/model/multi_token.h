@@ -17,7 +17,7 @@ struct MtpSaved {
     Tensor embedded;    // [tokens, hidden] Emb(t_{i+k})
     Tensor embedded_r;  // [tokens] of enorm
     Tensor hidden_r;    // [tokens] of hnorm
-    Tensor joined;      // [tokens, 2·hidden] enorm(embedded) | hnorm(hidden)
+    Operand joined;     // [tokens, 2·hidden] enorm(embedded) | hnorm(hidden)
     LayerSaved layer;
     Tensor output;    // [tokens, hidden] h^k, eq. 22
     Tensor output_r;  // [tokens] of shared_head.norm
@@ -26,14 +26,14 @@ struct MtpSaved {
 struct MtpBackward {
     Tensor d_normed;    // [tokens, hidden]
     Tensor d_output;    // [tokens, hidden]
-    Tensor d_x;         // [tokens, hidden] gradient of eh_proj's output
+    Operand d_x;        // [tokens, hidden] gradient of eh_proj's output
     Tensor d_joined;    // [tokens, 2·hidden]
     Tensor d_embedded;  // [tokens, hidden]
 };
-MtpSaved allocate_mtp_saved(const ModelConfig& config, int64_t tokens, DType dtype,
-                            const Allocate& allocate);
-MtpBackward allocate_mtp_backward(const ModelConfig& config, int64_t tokens, DType dtype,
-                                  const Allocate& allocate);
+MtpSaved allocate_mtp_saved(const ModelConfig& config, int64_t tokens, const Precision& precision,
+                            const ActivationMemory& memory);
+MtpBackward allocate_mtp_backward(const ModelConfig& config, int64_t tokens,
+                                  const Precision& precision, const Allocate& allocate);
 
 /// MTP layers follow the main ones and are MoE when the model is.
 inline bool mtp_is_moe(const ModelConfig& config) {
@@ -57,6 +57,10 @@ class MtpModule {
     void forward_cached(Context& context, const CachedLayout& layout, const Tensor& hidden,
                         MtpSaved& saved) const;
 
+    /// Fills again what forward left in memory that layers share, see Layer::recompute.
+    void recompute(Context& context, const SequenceLayout& layout, const Tensor& hidden,
+                   MtpSaved& saved) const;
+
     /// From work.d_normed [tokens, hidden] all gradients of the module and of the embedding; writes
     /// d_hidden [tokens, hidden].
     void backward(Context& context, const SequenceLayout& layout, const Tensor& hidden,
@@ -65,6 +69,7 @@ class MtpModule {
 
   private:
     void join(Context& context, const Tensor& hidden, MtpSaved& saved) const;
+    void project(Context& context, const Tensor& hidden, MtpSaved& saved) const;
     void norm_output(Context& context, MtpSaved& saved) const;
 
     const ModelConfig& config_;

@@ -28,28 +28,28 @@ class Table {
         const int64_t kv_rows = heads * (config_.qk_nope_head_dim + config_.v_head_dim);
         if (config_.q_lora_rank > 0) {
             const int64_t rank = config_.q_lora_rank;
-            add(prefix + "q_a_proj.weight", {rank, hidden}, Role::matrix, weights.q_a_proj);
+            add(prefix + "q_a_proj.weight", {rank, hidden}, Role::matrix, weights.q_a_proj.weight);
             add(prefix + "q_a_layernorm.weight", {rank}, Role::norm, weights.q_a_layernorm);
-            add(prefix + "q_b_proj.weight", {q_rows, rank}, Role::matrix, weights.q_b_proj);
+            add(prefix + "q_b_proj.weight", {q_rows, rank}, Role::matrix, weights.q_b_proj.weight);
         } else {
-            add(prefix + "q_proj.weight", {q_rows, hidden}, Role::matrix, weights.q_proj);
+            add(prefix + "q_proj.weight", {q_rows, hidden}, Role::matrix, weights.q_proj.weight);
         }
         add(prefix + "kv_a_proj_with_mqa.weight", {config_.latent_dim(), hidden}, Role::matrix,
-            weights.kv_a_proj_with_mqa);
+            weights.kv_a_proj_with_mqa.weight);
         add(prefix + "kv_a_layernorm.weight", {config_.kv_lora_rank}, Role::norm,
             weights.kv_a_layernorm);
         add(prefix + "kv_b_proj.weight", {kv_rows, config_.kv_lora_rank}, Role::matrix,
-            weights.kv_b_proj);
+            weights.kv_b_proj.weight);
         add(prefix + "o_proj.weight", {hidden, heads * config_.v_head_dim}, Role::matrix,
-            weights.o_proj);
+            weights.o_proj.weight);
     }
 
     void add_feed_forward(const std::string& prefix, int64_t intermediate, Role role,
                           FeedForwardWeights& weights) {
         const int64_t hidden = config_.hidden_size;
-        add(prefix + "gate_proj.weight", {intermediate, hidden}, role, weights.gate_proj);
-        add(prefix + "up_proj.weight", {intermediate, hidden}, role, weights.up_proj);
-        add(prefix + "down_proj.weight", {hidden, intermediate}, role, weights.down_proj);
+        add(prefix + "gate_proj.weight", {intermediate, hidden}, role, weights.gate_proj.weight);
+        add(prefix + "up_proj.weight", {intermediate, hidden}, role, weights.up_proj.weight);
+        add(prefix + "down_proj.weight", {hidden, intermediate}, role, weights.down_proj.weight);
     }
 
     void add_moe(const std::string& prefix, MoeWeights& weights) {
@@ -89,7 +89,7 @@ class Table {
         in_mtp_ = true;
         add(prefix + "enorm.weight", {hidden}, Role::norm, weights.enorm);
         add(prefix + "hnorm.weight", {hidden}, Role::norm, weights.hnorm);
-        add(prefix + "eh_proj.weight", {hidden, 2 * hidden}, Role::matrix, weights.eh_proj);
+        add(prefix + "eh_proj.weight", {hidden, 2 * hidden}, Role::matrix, weights.eh_proj.weight);
         add_layer(prefix, config_.n_routed_experts > 0, weights.layer);
         add(prefix + "shared_head.norm.weight", {hidden}, Role::norm, weights.shared_head_norm);
     }

@@ -11,25 +11,27 @@
 #include "core/context.h"
 #include "core/tensor.h"
 #include "model/config.h"
+#include "model/linear.h"
+#include "model/precision.h"
 
 namespace hadal::model {
 
 struct AttentionWeights {
-    Tensor q_proj;              // [heads·qk_head_dim, hidden], only without q_lora
-    Tensor q_a_proj;            // [q_lora_rank, hidden]                       W^DQ, eq. 6
+    Linear q_proj;              // [heads·qk_head_dim, hidden], only without q_lora
+    Linear q_a_proj;            // [q_lora_rank, hidden]                       W^DQ, eq. 6
     Tensor q_a_layernorm;       // [q_lora_rank]
-    Tensor q_b_proj;            // [heads·qk_head_dim, q_lora_rank]            W^UQ, W^QR, eq. 7–8
-    Tensor kv_a_proj_with_mqa;  // [kv_lora_rank + qk_rope_head_dim, hidden]   W^DKV, W^KR, eq. 1, 3
+    Linear q_b_proj;            // [heads·qk_head_dim, q_lora_rank]            W^UQ, W^QR, eq. 7–8
+    Linear kv_a_proj_with_mqa;  // [kv_lora_rank + qk_rope_head_dim, hidden]   W^DKV, W^KR, eq. 1, 3
     Tensor kv_a_layernorm;      // [kv_lora_rank]
-    Tensor
+    Linear
         kv_b_proj;  // [heads·(qk_nope_head_dim + v_head_dim), kv_lora_rank]   W^UK, W^UV, eq. 2, 5
-    Tensor o_proj;  // [hidden, heads·v_head_dim]                  W^O, eq. 11
+    Linear o_proj;  // [hidden, heads·v_head_dim]                  W^O, eq. 11
 };
 
 struct FeedForwardWeights {
-    Tensor gate_proj;  // [intermediate, hidden]
-    Tensor up_proj;    // [intermediate, hidden]
-    Tensor down_proj;  // [hidden, intermediate]
+    Linear gate_proj;  // [intermediate, hidden]
+    Linear up_proj;    // [intermediate, hidden]
+    Linear down_proj;  // [hidden, intermediate]
 };
 
 struct MoeWeights {
@@ -51,7 +53,7 @@ struct LayerWeights {
 struct MtpWeights {
     Tensor enorm;    // [hidden] norm of the embedding
     Tensor hnorm;    // [hidden] norm of the hidden state
-    Tensor eh_proj;  // [hidden, 2·hidden]   M_k, eq. 21; columns 0 … hidden−1 act on the embedding
+    Linear eh_proj;  // [hidden, 2·hidden]   M_k, eq. 21; columns 0 … hidden−1 act on the embedding
     LayerWeights layer;
     Tensor shared_head_norm;  // [hidden]
 };

@@ -1,6 +1,7 @@
 #include "model/transformer.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "model/balance_loss.h"
 #include "model/head.h"
@@ -24,6 +25,62 @@ SequenceLayout layout_of(const Model& model, const TokenBatch& batch, const Loss
 
 Layer layer_at(const Model& model, size_t i) {
     return Layer(model.config, model.config.is_moe_layer(int64_t(i)), model.weights.layers[i]);
+}
+
+/// Memory that one layer after the other uses: takes tensors from the begin again after restart().
+class SharedMemory {
+  public:
+    void reserve(int64_t bytes, const Allocate& allocate) {
+        memory_ = std::make_shared<Tensor>(allocate("shared by layers", {bytes}, DType::u8));
+    }
+    void restart() {
+        used_ = 0;
+    }
+    Allocate allocator() {
+        return [this](std::string_view, Shape shape, DType dtype) {
+            const int64_t begin = used_;
+            used_ += room(shape, dtype);
+            HADAL_ASSERT(used_ <= memory_->shape()[0]);
+            // A plan's tensors have no memory.
+            std::byte* data = memory_->empty() ? nullptr : memory_->data() + begin;
+            return Tensor::over(data, shape, dtype, memory_);
+        };
+    }
+    /// Every tensor begins on a cache line.
+    static int64_t room(const Shape& shape, DType dtype) {
+        constexpr int64_t kLine = 64;
+        return (shape.count() * size_of(dtype) + kLine - 1) / kLine * kLine;
+    }
+
+  private:
+    std::shared_ptr<Tensor> memory_;  // [bytes] u8; kept alive by every tensor taken
+    int64_t used_ = 0;
+};
+
+/// Bytes that the largest of the layers wants of SharedMemory.
+int64_t largest_shared(const ModelConfig& config, int64_t tokens, const Precision& precision,
+                       int64_t modules) {
+    int64_t bytes = 0, largest = 0;
+    const auto nowhere = [](std::string_view, Shape shape, DType dtype) {
+        return Tensor::over(nullptr, shape, dtype, nullptr);
+    };
+    const ActivationMemory counter{
+        .kept = nowhere, .recomputed = [&](std::string_view name, Shape shape, DType dtype) {
+            bytes += SharedMemory::room(shape, dtype);
+            return nowhere(name, shape, dtype);
+        }};
+    const auto count = [&](const auto& allocate_one) {
+        bytes = 0;
+        allocate_one();
+        largest = std::max(largest, bytes);
+    };
+    for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
+        count([&] {
+            allocate_layer_saved(config, config.is_moe_layer(i), tokens, precision, counter);
+        });
+    }
+    if (modules > 0) count([&] { allocate_mtp_saved(config, tokens, precision, counter); });
+    return largest;
 }
 
 /// Position i of module k takes token i + k and predicts token i + k + 1, while both exist in its
@@ -77,9 +134,10 @@ void backward_mtp(Context& context, const Model& model, const SequenceLayout& la
         result.mtp_loss_sum[k] = loss.loss_sum;
         result.mtp_targets[k] = loss.targets;
         const Tensor& hidden = k == 0 ? saved.normed : saved.mtp[k - 1].normed;
-        MtpModule(model.config, model.weights.mtp[k], model.weights.embed_tokens)
-            .backward(context, layout, hidden, saved.mtp[k], space.mtp, space.layer,
-                      gradients.mtp[k], gradients.embed_tokens, space.d_normed);
+        const MtpModule module(model.config, model.weights.mtp[k], model.weights.embed_tokens);
+        if (saved.recompute) module.recompute(context, layout, hidden, saved.mtp[k]);
+        module.backward(context, layout, hidden, saved.mtp[k], space.mtp, space.layer,
+                        gradients.mtp[k], gradients.embed_tokens, space.d_normed);
         if (k > 0) ops::copy(context, space.d_normed, space.mtp.d_normed);
     }
 }
@@ -151,31 +209,44 @@ TokenBatch make_batch(const Tensor& rows) {
     return batch;
 }
 
-Saved allocate_saved(const ModelConfig& config, int64_t tokens, DType dtype, bool with_mtp,
-                     const Allocate& allocate) {
-    Saved saved;
-    for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-        saved.layers.push_back(
-            allocate_layer_saved(config, config.is_moe_layer(i), tokens, dtype, allocate));
+Saved allocate_saved(const ModelConfig& config, int64_t tokens, const Precision& precision,
+                     bool with_mtp, const Allocate& allocate) {
+    const DType dtype = precision.dtype;
+    const int64_t modules = with_mtp ? config.num_nextn_predict_layers : 0;
+    SharedMemory shared;
+    const ActivationMemory memory{
+        .kept = allocate, .recomputed = precision.recompute ? shared.allocator() : allocate};
+    if (precision.recompute) {
+        shared.reserve(largest_shared(config, tokens, precision, modules), allocate);
     }
-    saved.hidden = allocate({tokens, config.hidden_size}, dtype);
-    saved.r = allocate({tokens}, statistics_dtype(dtype));
-    saved.normed = allocate({tokens, config.hidden_size}, dtype);
-    for (int64_t k = 0; with_mtp && k < config.num_nextn_predict_layers; ++k) {
-        saved.mtp.push_back(allocate_mtp_saved(config, tokens, dtype, allocate));
+    Saved saved;
+    saved.recompute = precision.recompute;
+    for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
+        shared.restart();
+        saved.layers.push_back(
+            allocate_layer_saved(config, config.is_moe_layer(i), tokens, precision, memory));
+    }
+    saved.hidden = allocate("last hidden", {tokens, config.hidden_size}, dtype);
+    saved.r = allocate("norm statistics", {tokens}, statistics_dtype(dtype));
+    saved.normed = allocate("head input", {tokens, config.hidden_size}, dtype);
+    for (int64_t k = 0; k < modules; ++k) {
+        shared.restart();
+        saved.mtp.push_back(allocate_mtp_saved(config, tokens, precision, memory));
     }
     return saved;
 }
 
-BackwardSpace allocate_backward(const ModelConfig& config, int64_t tokens, DType dtype,
-                                bool with_mtp, const Allocate& allocate) {
+BackwardSpace allocate_backward(const ModelConfig& config, int64_t tokens,
+                                const Precision& precision, bool with_mtp,
+                                const Allocate& allocate) {
+    const Shape rows{tokens, config.hidden_size};
     BackwardSpace space;
-    space.d_hidden = allocate({tokens, config.hidden_size}, dtype);
-    space.d_next = allocate({tokens, config.hidden_size}, dtype);
-    space.d_normed = allocate({tokens, config.hidden_size}, dtype);
-    space.layer = allocate_layer_backward(config, tokens, dtype, allocate);
+    space.d_hidden = allocate("d_hidden", rows, precision.dtype);
+    space.d_next = allocate("d_next", rows, precision.dtype);
+    space.d_normed = allocate("d_normed", rows, precision.dtype);
+    space.layer = allocate_layer_backward(config, tokens, precision, allocate);
     if (with_mtp && config.num_nextn_predict_layers > 0) {
-        space.mtp = allocate_mtp_backward(config, tokens, dtype, allocate);
+        space.mtp = allocate_mtp_backward(config, tokens, precision, allocate);
     }
     return space;
 }
@@ -236,10 +307,10 @@ LossResult forward_backward(Context& context, const Model& model, const TokenBat
     ops::rms_norm_backward_weight(context, space.d_normed, saved.hidden, saved.r, gradients.norm);
     for (size_t i = saved.layers.size(); i-- > 0;) {
         const Layer layer = layer_at(model, i);
+        if (saved.recompute) layer.recompute(context, layout, saved.layers[i]);
         layer.backward_input(context, layout, space.d_hidden, saved.layers[i], space.layer,
                              space.d_next);
-        layer.backward_weight(context, space.d_hidden, saved.layers[i], space.layer,
-                              gradients.layers[i]);
+        layer.backward_weight(context, saved.layers[i], space.layer, gradients.layers[i]);
         std::swap(space.d_hidden, space.d_next);
     }
     ops::embedding_backward(context, batch.ids, space.d_hidden, gradients.embed_tokens);

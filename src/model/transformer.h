@@ -46,6 +46,7 @@ struct Saved {
     Tensor r;       // [tokens] f32 of the final norm
     Tensor normed;  // [tokens, hidden] after the final norm
     std::vector<MtpSaved> mtp;
+    bool recompute = false;  // layers share the memory of what backward computes again
 };
 /// What a backward pass needs besides, one layer at a time.
 struct BackwardSpace {
@@ -56,10 +57,11 @@ struct BackwardSpace {
     MtpBackward mtp;
 };
 /// Memory for `tokens` tokens of `sequences` sequences; MTP modules only if `with_mtp`.
-Saved allocate_saved(const ModelConfig& config, int64_t tokens, DType dtype, bool with_mtp,
-                     const Allocate& allocate);
-BackwardSpace allocate_backward(const ModelConfig& config, int64_t tokens, DType dtype,
-                                bool with_mtp, const Allocate& allocate);
+Saved allocate_saved(const ModelConfig& config, int64_t tokens, const Precision& precision,
+                     bool with_mtp, const Allocate& allocate);
+BackwardSpace allocate_backward(const ModelConfig& config, int64_t tokens,
+                                const Precision& precision, bool with_mtp,
+                                const Allocate& allocate);
 
 struct LossOptions {
     double main_scale = 1;     // d total / d (one token's loss): 1 / targets of the global batch

@@ -29,8 +29,11 @@ Step make_step(Context& context, int64_t tokens, std::span<const CachedSequence>
     return step;
 }
 
-Allocate from_workspace(Context& context) {
-    return [&context](Shape shape, DType dtype) { return context.workspace.take(shape, dtype); };
+ActivationMemory from_workspace(Context& context) {
+    const Allocate allocate = [&context](std::string_view, Shape shape, DType dtype) {
+        return context.workspace.take(shape, dtype);
+    };
+    return {.kept = allocate, .recomputed = allocate};
 }
 
 }  // namespace
@@ -50,14 +53,14 @@ void forward_cached(Context& context, const Model& model, LatentCache& cache, co
     const DType dtype = model.weights.embed_tokens.dtype();
     const Workspace::Scope scope(context.workspace);
     Step step = make_step(context, tokens, sequences);
-    const Allocate allocate = from_workspace(context);
-    Tensor x = allocate({tokens, model.config.hidden_size}, dtype);
-    Tensor y = allocate({tokens, model.config.hidden_size}, dtype);
+    Tensor x = context.workspace.take({tokens, model.config.hidden_size}, dtype);
+    Tensor y = context.workspace.take({tokens, model.config.hidden_size}, dtype);
     ops::embedding(context, ids, model.weights.embed_tokens, x);
     for (size_t i = 0; i < model.weights.layers.size(); ++i) {
         const Workspace::Scope layer_scope(context.workspace);
         const bool is_moe = model.config.is_moe_layer(int64_t(i));
-        LayerSaved saved = allocate_layer_saved(model.config, is_moe, tokens, dtype, allocate);
+        LayerSaved saved =
+            allocate_layer_saved(model.config, is_moe, tokens, dtype, from_workspace(context));
         saved.x = x;
         Layer(model.config, is_moe, model.weights.layers[i])
             .forward_cached(context,
@@ -68,7 +71,7 @@ void forward_cached(Context& context, const Model& model, LatentCache& cache, co
                             saved, y);
         std::swap(x, y);
     }
-    Tensor r = allocate({tokens}, statistics_dtype(dtype));
+    Tensor r = context.workspace.take({tokens}, statistics_dtype(dtype));
     ops::rms_norm(context, x, model.weights.norm, model.config.rms_norm_eps, hidden, r);
 }
 

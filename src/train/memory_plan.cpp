@@ -10,7 +10,7 @@ namespace {
 
 /// Gives tensors without memory and adds up what they would take.
 model::Allocate counter(int64_t& bytes) {
-    return [&bytes](Shape shape, DType dtype) {
+    return [&bytes](std::string_view, Shape shape, DType dtype) {
         bytes += shape.count() * size_of(dtype);
         return Tensor::over(nullptr, shape, dtype, nullptr);
     };

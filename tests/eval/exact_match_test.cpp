@@ -99,9 +99,8 @@ TEST_CASE(
     for (const int32_t id : s.tokenizer.encode(prompt)) ids.push_back(id);
     Tensor row = Tensor::zeros({1, int64_t(ids.size()) + 1}, DType::i32);
     std::copy(ids.begin(), ids.end(), row.values<int32_t>().begin());
-    const auto owned = [](Shape shape, DType dtype) { return Tensor::zeros(shape, dtype); };
     model::Saved saved =
-        model::allocate_saved(s.model.config, int64_t(ids.size()), DType::f32, false, owned);
+        model::allocate_saved(s.model.config, int64_t(ids.size()), DType::f32, false, model::owned);
     model::forward(s.context, s.model, model::make_batch(row), saved);
     // A head whose only row that is not zero points along the prompt's last hidden state: it says
     // "end of text".

@@ -29,7 +29,7 @@ struct Machine {
 };
 
 inline model::Allocate owned() {
-    return [](Shape shape, DType dtype) { return Tensor::zeros(shape, dtype); };
+    return [](std::string_view, Shape shape, DType dtype) { return Tensor::zeros(shape, dtype); };
 }
 
 /// Golden ids [batch, seq] i64 with targets of the next token, none at the last position of a row.

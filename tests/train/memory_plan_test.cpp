@@ -56,7 +56,7 @@ TEST_CASE("memory plan: activations are those that a trainer allocates") {
     const test::TemporaryDirectory folder;
     const Recipe recipe = test::small_recipe(folder);
     int64_t bytes = 0;
-    const model::Allocate counted = [&](Shape shape, DType dtype) {
+    const model::Allocate counted = [&](std::string_view, Shape shape, DType dtype) {
         Tensor tensor = Tensor::zeros(shape, dtype);
         bytes += tensor.bytes();
         return tensor;
