@@ -85,11 +85,14 @@ void report_plan(const train::Recipe& recipe, Report& report) {
     report.add("gradients_bytes", plan.gradients);
     report.add("snapshot_copy_bytes", plan.snapshot_copy);
     report.add("activations_bytes", plan.activations);
+    report.add("activations_in_full_bytes", plan.activations_in_full);
     report.add("total_bytes", plan.total());
     for (const train::PlannedActivation& part : plan.parts) {
-        report.add_row(
-            "activations",
-            Record().add("part", part.name).add("count", part.count).add("bytes", part.bytes));
+        report.add_row("activations", Record()
+                                          .add("part", part.name)
+                                          .add("count", part.count)
+                                          .add("bytes", part.bytes)
+                                          .add("bytes_in_full", part.bytes_in_full));
     }
 }
 

@@ -8,40 +8,45 @@ namespace hadal::train {
 
 namespace {
 
-/// Gives tensors without memory and adds up what they would take.
-model::Allocate counter(int64_t& bytes) {
-    return [&bytes](std::string_view, Shape shape, DType dtype) {
-        bytes += shape.count() * size_of(dtype);
-        return Tensor::over(nullptr, shape, dtype, nullptr);
-    };
-}
+/// Adds up by name what tensors would take, and gives them without memory.
+class ActivationCount {
+  public:
+    ActivationCount(const Recipe& recipe, const model::Precision& precision) {
+        const int64_t tokens = recipe.batch.micro_batch * recipe.data.seq_len;
+        const bool with_mtp = recipe.mtp.weight > 0 || recipe.mtp.late_weight > 0;
+        const model::Allocate count = [this](std::string_view name, Shape shape, DType dtype) {
+            PlannedActivation& part = part_named(name);
+            part.count += 1;
+            part.bytes += shape.count() * size_of(dtype);
+            return Tensor::over(nullptr, shape, dtype, nullptr);
+        };
+        model::allocate_saved(recipe.model, tokens, precision, with_mtp, count);
+        model::allocate_backward(recipe.model, tokens, precision, with_mtp, count);
+    }
 
-void add(MemoryPlan& plan, const std::string& name, int64_t count, int64_t bytes_of_all) {
-    if (count == 0 || bytes_of_all == 0) return;
-    plan.parts.push_back({.name = name, .count = count, .bytes = bytes_of_all});
-}
+    PlannedActivation& part_named(std::string_view name) {
+        const auto found = std::ranges::find(parts_, name, &PlannedActivation::name);
+        if (found != parts_.end()) return *found;
+        return parts_.emplace_back(PlannedActivation{.name = std::string(name)});
+    }
+    std::vector<PlannedActivation>& parts() {
+        return parts_;
+    }
+
+  private:
+    std::vector<PlannedActivation> parts_;
+};
 
 void plan_activations(const Recipe& recipe, MemoryPlan& plan) {
-    const model::ModelConfig& config = recipe.model;
-    const int64_t tokens = recipe.batch.micro_batch * recipe.data.seq_len;
-    const bool with_mtp = recipe.mtp.weight > 0 || recipe.mtp.late_weight > 0;
-    int64_t dense = 0, moe = 0, saved = 0, main_only = 0, backward = 0;
-    int64_t num_moe = 0;
-    for (int64_t i = 0; i < config.num_hidden_layers; ++i)
-        num_moe += config.is_moe_layer(i) ? 1 : 0;
-    const int64_t num_dense = config.num_hidden_layers - num_moe;
-    model::allocate_layer_saved(config, false, tokens, recipe.dtype(), counter(dense));
-    if (num_moe > 0)
-        model::allocate_layer_saved(config, true, tokens, recipe.dtype(), counter(moe));
-    model::allocate_saved(config, tokens, recipe.dtype(), with_mtp, counter(saved));
-    model::allocate_saved(config, tokens, recipe.dtype(), false, counter(main_only));
-    model::allocate_backward(config, tokens, recipe.dtype(), with_mtp, counter(backward));
-    add(plan, "dense layers, kept for backward", num_dense, num_dense * dense);
-    add(plan, "MoE layers, kept for backward", num_moe, num_moe * moe);
-    add(plan, "MTP modules, kept for backward", config.num_nextn_predict_layers, saved - main_only);
-    add(plan, "final norm, kept for backward", 1, main_only - num_dense * dense - num_moe * moe);
-    add(plan, "gradients of activations", 1, backward);
-    plan.activations = saved + backward;
+    ActivationCount planned(recipe, recipe.precision()), in_full(recipe, recipe.dtype());
+    for (const PlannedActivation& part : in_full.parts()) {
+        planned.part_named(part.name).bytes_in_full = part.bytes;
+    }
+    plan.parts = std::move(planned.parts());
+    for (const PlannedActivation& part : plan.parts) {
+        plan.activations += part.bytes;
+        plan.activations_in_full += part.bytes_in_full;
+    }
 }
 
 }  // namespace

@@ -10,10 +10,12 @@
 
 namespace hadal::train {
 
+/// All activations of one name ("q_a", "kv"): of all layers, or of backward.
 struct PlannedActivation {
     std::string name;
-    int64_t count = 0;  // how many of these
-    int64_t bytes = 0;  // of all together
+    int64_t count = 0;          // how many tensors
+    int64_t bytes = 0;          // of all together
+    int64_t bytes_in_full = 0;  // the same if everything were kept in the model's type
 };
 
 struct MemoryPlan {
@@ -25,8 +27,9 @@ struct MemoryPlan {
     int64_t master = 0;   // 0 where the weights are f32
     int64_t moments = 0;
     int64_t gradients = 0;
-    int64_t snapshot_copy = 0;  // of what is written in the background
-    int64_t activations = 0;    // of one micro-batch: saved for backward, and backward's own
+    int64_t snapshot_copy = 0;        // of what is written in the background
+    int64_t activations = 0;          // of one micro-batch: saved for backward, and backward's own
+    int64_t activations_in_full = 0;  // if all were kept in the model's type
     std::vector<PlannedActivation> parts;
 
     int64_t total() const {

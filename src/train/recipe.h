@@ -12,6 +12,7 @@
 
 #include "core/dtype.h"
 #include "model/config.h"
+#include "model/precision.h"
 #include "optim/adamw.h"
 #include "optim/batch_size_schedule.h"
 #include "optim/gradient_guard.h"
@@ -74,6 +75,9 @@ struct MtpKeys {
     double late_weight = 0.1;
     Position late_from = "67.6%";
 };
+struct MemoryKeys {
+    bool recompute = false;
+};
 struct ValidationKeys {
     int64_t every = 100;
     int64_t sequences = 64;
@@ -100,12 +104,16 @@ struct Recipe {
     LearningRateKeys learning_rate;
     BalanceKeys balance;
     MtpKeys mtp;
+    MemoryKeys memory;
     ValidationKeys validation;
     SnapshotKeys snapshot;
     LogKeys log;
 
     DType dtype() const {
         return run.dtype == "f32" ? DType::f32 : DType::bf16;
+    }
+    model::Precision precision() const {
+        return {dtype(), memory.recompute};
     }
     /// Length of the run; with `steps` as if every batch were whole.
     int64_t total_tokens() const;

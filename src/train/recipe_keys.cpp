@@ -219,6 +219,14 @@ void add_balance(Recipe& r, std::vector<RecipeKey>& keys) {
                     .is_position = true});
 }
 
+void add_memory(Recipe& r, std::vector<RecipeKey>& keys) {
+    keys.push_back({.name = "memory.recompute",
+                    .target = &r.memory.recompute,
+                    .unit = "true|false",
+                    .help = "backward computes norms, MLA up-projections and SwiGLU again",
+                    .may_change = true});
+}
+
 void add_outputs(Recipe& r, std::vector<RecipeKey>& keys) {
     keys.push_back({.name = "validation.every",
                     .target = &r.validation.every,
@@ -280,6 +288,7 @@ std::vector<RecipeKey> recipe_keys(Recipe& recipe) {
     add_optimizer(recipe, keys);
     add_learning_rate(recipe, keys);
     add_balance(recipe, keys);
+    add_memory(recipe, keys);
     add_outputs(recipe, keys);
     return keys;
 }

@@ -73,9 +73,10 @@ Trainer::Trainer(Context& context, const Recipe& recipe)
     collect_parameters();
     const bool with_mtp = recipe_.mtp.weight > 0 || recipe_.mtp.late_weight > 0;
     const int64_t tokens = recipe_.batch.micro_batch * recipe_.data.seq_len;
-    saved_ = model::allocate_saved(recipe_.model, tokens, recipe_.dtype(), with_mtp, model::owned);
-    space_ =
-        model::allocate_backward(recipe_.model, tokens, recipe_.dtype(), with_mtp, model::owned);
+    saved_ =
+        model::allocate_saved(recipe_.model, tokens, recipe_.precision(), with_mtp, model::owned);
+    space_ = model::allocate_backward(recipe_.model, tokens, recipe_.precision(), with_mtp,
+                                      model::owned);
 }
 
 void Trainer::init_model() {
@@ -198,7 +199,7 @@ std::optional<ValidationResult> Trainer::validate() {
         } else {
             model::Saved rest =
                 model::allocate_saved(recipe_.model, sequences * recipe_.data.seq_len,
-                                      recipe_.dtype(), !saved_.mtp.empty(), model::owned);
+                                      recipe_.precision(), !saved_.mtp.empty(), model::owned);
             accumulate(model::evaluate(context_, model_, batch, options, rest), sums);
         }
     }

@@ -100,32 +100,81 @@ TEST_CASE("model: gradients of all parameters agree with central differences in 
     }
 }
 
+namespace {
+
+/// Gradients of one batch of 3 × 32 random tokens.
+Weights batch_gradients(Context& context, const ModelConfig& config, const Precision& precision) {
+    Model model{config, init_weights(context, config, precision.dtype, 1),
+                rotary_table(config, 64, DType::f32)};
+    Tensor rows = Tensor::zeros({3, 33}, DType::i32);
+    RandomSequence random(9);
+    for (int32_t& id : rows.values<int32_t>())
+        id = int32_t(random.below(uint64_t(config.vocab_size)));
+    const TokenBatch batch = make_batch(rows);
+    Saved saved = allocate_saved(config, 96, precision, true, test::owned());
+    BackwardSpace space = allocate_backward(config, 96, precision, true, test::owned());
+    Weights gradients = zero_gradients(config);
+    forward_backward(context, model, batch,
+                     {.main_scale = 1.0 / 96, .mtp_weight = 0.3, .balance_alpha = 1e-4}, saved,
+                     space, gradients);
+    return gradients;
+}
+
+void check_same_bits(const ModelConfig& config, Weights& actual, Weights& expected) {
+    const auto expected_table = parameters(config, expected);
+    const auto actual_table = parameters(config, actual);
+    for (size_t p = 0; p < actual_table.size(); ++p) {
+        if (actual_table[p].tensor->empty()) continue;
+        CAPTURE(actual_table[p].name);
+        CHECK(std::memcmp(actual_table[p].tensor->data(), expected_table[p].tensor->data(),
+                          size_t(actual_table[p].tensor->bytes())) == 0);
+    }
+}
+
+}  // namespace
+
 TEST_CASE("model: gradients have the same bits for 1, 2 and 4 threads") {
     const ModelConfig config = preset("tiny");
-    std::vector<Weights> results;
-    for (const int threads : {1, 2, 4}) {
-        test::Machine machine(threads);
-        Model model{config, init_weights(machine.context, config, DType::bf16, 1),
-                    rotary_table(config, 64, DType::f32)};
-        Tensor rows = Tensor::zeros({3, 33}, DType::i32);
-        RandomSequence random(9);
-        for (int32_t& id : rows.values<int32_t>()) id = int32_t(random.below(512));
-        const TokenBatch batch = make_batch(rows);
-        Saved saved = allocate_saved(config, 96, DType::bf16, true, test::owned());
-        BackwardSpace space = allocate_backward(config, 96, DType::bf16, true, test::owned());
-        results.push_back(zero_gradients(config));
-        forward_backward(machine.context, model, batch,
-                         {.main_scale = 1.0 / 96, .mtp_weight = 0.3, .balance_alpha = 1e-4}, saved,
-                         space, results.back());
+    test::Machine one(1), two(2), four(4);
+    Weights expected = batch_gradients(one.context, config, DType::bf16);
+    for (Context* context : {&two.context, &four.context}) {
+        Weights actual = batch_gradients(*context, config, DType::bf16);
+        check_same_bits(config, actual, expected);
     }
-    const auto expected = parameters(config, results[0]);
-    for (size_t r = 1; r < results.size(); ++r) {
-        const auto actual = parameters(config, results[r]);
-        for (size_t p = 0; p < actual.size(); ++p) {
-            if (actual[p].tensor->empty()) continue;
-            CAPTURE(actual[p].name);
-            CHECK(std::memcmp(actual[p].tensor->data(), expected[p].tensor->data(),
-                              size_t(actual[p].tensor->bytes())) == 0);
+}
+
+TEST_CASE("model: computing activations again in backward changes no bit of the gradients") {
+    test::Machine machine;
+    for (const DType dtype : {DType::bf16, DType::f32}) {
+        for (const bool q_lora : {true, false}) {
+            for (const int64_t modules : {0, 1, 2}) {
+                CAPTURE(name(dtype));
+                CAPTURE(q_lora);
+                CAPTURE(modules);
+                ModelConfig config = small_config(q_lora, "sigmoid");
+                config.num_nextn_predict_layers = modules;
+                Weights kept = batch_gradients(machine.context, config, dtype);
+                Weights again = batch_gradients(machine.context, config, {dtype, true});
+                check_same_bits(config, again, kept);
+            }
         }
     }
+}
+
+TEST_CASE("model: layers share the memory of what backward computes again") {
+    const ModelConfig config = preset("tiny");
+    const auto bytes_of = [&](const Precision& precision) {
+        int64_t bytes = 0;
+        allocate_saved(config, 64, precision, true,
+                       [&](std::string_view, Shape shape, DType dtype) {
+                           bytes += shape.count() * size_of(dtype);
+                           return Tensor::zeros(shape, dtype);
+                       });
+        return bytes;
+    };
+    CHECK(double(bytes_of({DType::bf16, true})) < 0.75 * double(bytes_of(DType::bf16)));
+    const Saved saved = allocate_saved(config, 64, {DType::bf16, true}, true, test::owned());
+    CHECK(saved.layers[0].attention.kv.data() == saved.layers[1].attention.kv.data());
+    CHECK(saved.layers[0].attention.kv.data() != saved.layers[0].attention.q.data());
+    CHECK(saved.layers[0].attention.ckv.data() != saved.layers[1].attention.ckv.data());
 }

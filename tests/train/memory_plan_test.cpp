@@ -1,5 +1,7 @@
 #include "train/memory_plan.h"
 
+#include <algorithm>
+
 #include "train/run_support.h"
 
 using namespace hadal;
@@ -54,16 +56,37 @@ TEST_CASE("memory plan: bf16 moments take 4 bytes a parameter, f32 ones 8") {
 
 TEST_CASE("memory plan: activations are those that a trainer allocates") {
     const test::TemporaryDirectory folder;
-    const Recipe recipe = test::small_recipe(folder);
-    int64_t bytes = 0;
-    const model::Allocate counted = [&](std::string_view, Shape shape, DType dtype) {
-        Tensor tensor = Tensor::zeros(shape, dtype);
-        bytes += tensor.bytes();
-        return tensor;
+    for (const std::string recompute : {"false", "true"}) {
+        const Recipe recipe = test::small_recipe(folder, {"memory.recompute=" + recompute});
+        int64_t bytes = 0;
+        const model::Allocate counted = [&](std::string_view, Shape shape, DType dtype) {
+            Tensor tensor = Tensor::zeros(shape, dtype);
+            bytes += tensor.bytes();
+            return tensor;
+        };
+        model::allocate_saved(recipe.model, 2 * 24, recipe.precision(), true, counted);
+        model::allocate_backward(recipe.model, 2 * 24, recipe.precision(), true, counted);
+        CHECK(plan_memory(recipe).activations == bytes);
+    }
+}
+
+TEST_CASE("memory plan: each activation by name, and what keeping all of them would take") {
+    const test::TemporaryDirectory folder;
+    const MemoryPlan kept = plan_memory(test::small_recipe(folder));
+    CHECK(kept.activations == kept.activations_in_full);
+    const MemoryPlan again = plan_memory(test::small_recipe(folder, {"memory.recompute=true"}));
+    CHECK(again.activations_in_full == kept.activations);
+    CHECK(again.activations < kept.activations);
+    const auto part = [&](const MemoryPlan& plan, const std::string& name) {
+        return *std::ranges::find(plan.parts, name, &PlannedActivation::name);
     };
-    model::allocate_saved(recipe.model, 2 * 24, DType::bf16, true, counted);
-    model::allocate_backward(recipe.model, 2 * 24, DType::bf16, true, counted);
-    CHECK(plan_memory(recipe).activations == bytes);
+    // 2 layers and 1 MTP module of 48 tokens: 2 heads of 8 + 8, and of 8 + 8 keys and values.
+    CHECK(part(kept, "kv").count == 3);
+    CHECK(part(kept, "kv").bytes == 3 * 48 * 32 * 2);
+    CHECK(part(again, "kv").bytes == 0);
+    CHECK(part(again, "kv").bytes_in_full == 3 * 48 * 32 * 2);
+    CHECK(part(again, "ckv").bytes == 3 * 48 * 24 * 2);
+    CHECK(part(again, "shared by layers").bytes_in_full == 0);
 }
 
 TEST_CASE("memory plan: steps of a run by tokens, with and without a ramp") {
