@@ -1,4 +1,5 @@
-// Ctrl-C and SIGTERM as a question that a loop asks between two steps. Blocked rather than handled:
+// Ctrl-C, SIGTERM, and SIGUSR1 (with which Slurm announces that a job will be taken off its
+// machine) as a question that a loop asks between two steps. Blocked rather than handled:
 // no handler, no global state, and no system call of ours is interrupted half-way.
 #pragma once
 

@@ -104,6 +104,7 @@ void run_train(const Arguments& arguments, Report& report) {
     ProgressLine progress("tokens", arguments.globals().shows_progress());
     const train::PretrainOptions options{
         .resume = arguments.flag("--resume"),
+        .allow_change = arguments.texts("--allow-change"),
         .force = arguments.flag("--force"),
         .stop_requested = [&] { return signals.requested(); },
         .on_step =
@@ -130,6 +131,10 @@ extern const Command kTrain = {
                  .help = "override a key of the recipe; may be repeated",
                  .repeated = true},
                 {.name = "--resume", .help = "continue from the newest snapshot"},
+                {.name = "--allow-change",
+                 .value = "a.b",
+                 .help = "with --resume: this key may differ from the run's; may be repeated",
+                 .repeated = true},
                 {.name = "--force", .help = "delete a run that is in the way"},
                 {.name = "--dry-run", .help = "print memory, steps and tokens, and train nothing"}},
     .run = run_train,

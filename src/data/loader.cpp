@@ -75,6 +75,16 @@ int64_t Loader::windows() const {
     return windows;
 }
 
+std::vector<SourceIdentity> Loader::sources() const {
+    std::vector<SourceIdentity> sources;
+    for (const TokenDataset& dataset : datasets_) {
+        sources.push_back({.name = dataset.path().filename().string(),
+                           .tokens = dataset.tokens(),
+                           .fingerprint = dataset.fingerprint()});
+    }
+    return sources;
+}
+
 Loader::Place Loader::place(int64_t sample) const {
     const auto [source, ordinal] = schedule_.turn(sample);
     const int64_t windows = window_count(datasets_[size_t(source)], seq_len_);

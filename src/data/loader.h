@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "core/tensor.h"
@@ -26,6 +27,13 @@ struct MixtureSource {
 struct LoaderPosition {
     uint64_t fingerprint = 0;  // of data, weights, window and seed: another one means other samples
     int64_t samples = 0;       // consumed
+};
+
+/// What a snapshot remembers of one source, to say later which one changed.
+struct SourceIdentity {
+    std::string name;  // file name without the folder: folders may move
+    int64_t tokens = 0;
+    uint64_t fingerprint = 0;
 };
 
 class Loader {
@@ -56,6 +64,7 @@ class Loader {
     uint64_t fingerprint() const {
         return fingerprint_;
     }
+    std::vector<SourceIdentity> sources() const;
     LoaderPosition position(int64_t samples) const {
         return {fingerprint_, samples};
     }

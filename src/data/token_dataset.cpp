@@ -150,10 +150,16 @@ void TokenDataset::copy(int64_t begin, std::span<int32_t> out) const {
 
 uint64_t TokenDataset::fingerprint() const {
     const std::string_view bytes = bin_->text();
-    constexpr size_t kEnd = 1 << 16;
-    const uint64_t front = data::content_hash(bytes.substr(0, kEnd), uint64_t(width_));
-    return data::content_hash(bytes.substr(bytes.size() - std::min(bytes.size(), kEnd)),
-                              front + bytes.size() * 31 + uint64_t(documents_));
+    constexpr size_t kPieces = 1024, kPiece = 1 << 16;
+    uint64_t hash = uint64_t(width_) + bytes.size() * 31 + uint64_t(documents_);
+    if (bytes.size() <= kPieces * kPiece) return data::content_hash(bytes, hash);
+    // From the first byte to the last; the distance in two parts, so that nothing overflows.
+    const size_t room = bytes.size() - kPiece;
+    for (size_t i = 0; i < kPieces; ++i) {
+        const size_t begin = room / (kPieces - 1) * i + room % (kPieces - 1) * i / (kPieces - 1);
+        hash = data::content_hash(bytes.substr(begin, kPiece), hash);
+    }
+    return hash;
 }
 
 uint64_t TokenDataset::content_hash() const {

@@ -51,8 +51,8 @@ class TokenDataset {
     /// Ids from `begin` on, as many as `out` has room for.
     void copy(int64_t begin, std::span<int32_t> out) const;
 
-    /// Names the content: sizes, the first and the last ids. Cheap for any size; not the manifest's
-    /// full hash.
+    /// Names the content: sizes, and 64 MiB of ids in pieces spread evenly over the file, which is
+    /// all of a small one. Cheap for any size; not the manifest's full hash.
     uint64_t fingerprint() const;
     /// Over all ids as stored, document by document: what a manifest records. Reads everything.
     uint64_t content_hash() const;

@@ -15,6 +15,7 @@
 #include "core/file_map.h"
 #include "train/data_sources.h"
 #include "train/export_model.h"
+#include "train/run_lock.h"
 #include "train/run_log.h"
 #include "train/trainer.h"
 
@@ -66,13 +67,14 @@ class Run {
           recipe_(recipe),
           options_(options),
           out_(recipe.run.out),
+          lock_(fs::is_directory(out_) ? std::make_unique<RunLock>(out_) : nullptr),
           trainer_(context, recipe),
           snapshots_(out_ / "snapshots",
                      {.keep = recipe.snapshot.keep, .keep_every = recipe.snapshot.keep_every}) {}
 
     PretrainSummary operator()() {
         prepare();
-        RunLog log(out_, trainer_.progress().step, recipe_.log.tensorboard);
+        RunLog log(out_, trainer_.progress().step, recipe_.log.tensorboard, options_.warn);
         log_ = &log;
         summary_.resumed_from = trainer_.progress().step;
         log.note(concat(summary_.resumed_from > 0 ? "resumed after step " : "started at step ",
@@ -106,11 +108,19 @@ class Run {
             delete_run(out_);
         }
         checkpoint::create_directories_durably(out_);
+        if (!lock_) lock_ = std::make_unique<RunLock>(out_);
+        if (!lock_->held()) {
+            options_.warn(concat("this file system has no locks, start no second job there: ",
+                                 out_.string()));
+        }
         if (options_.resume) {
             remove_leftovers(out_);
             auto latest = checkpoint::open_latest_snapshot(out_ / "snapshots");
             for (const std::string& reason : latest.skipped) options_.warn(reason);
-            if (latest.snapshot) trainer_.restore(*latest.snapshot);
+            if (latest.snapshot) {
+                trainer_.restore(*latest.snapshot,
+                                 {.allow_change = options_.allow_change, .warn = options_.warn});
+            }
             if (!latest.snapshot && !latest.skipped.empty()) {
                 throw Error(
                     Error::Kind::corrupt_file,
@@ -264,6 +274,7 @@ class Run {
     const Recipe& recipe_;
     const PretrainOptions& options_;
     fs::path out_;
+    std::unique_ptr<RunLock> lock_;  // before anything that takes time or memory
     Trainer trainer_;
     checkpoint::SnapshotThread snapshots_;
     RunLog* log_ = nullptr;
@@ -277,6 +288,7 @@ class Run {
 }  // namespace
 
 PretrainSummary pretrain(Context& context, const Recipe& recipe, const PretrainOptions& options) {
+    check_allowed_changes(options.allow_change);
     return Run(context, recipe, options)();
 }
 

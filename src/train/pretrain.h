@@ -14,7 +14,8 @@ namespace hadal::train {
 struct PretrainOptions {
     bool resume =
         false;  // continue from the newest whole snapshot; from the beginning if there is none
-    bool force = false;  // without resume: delete a run that is there
+    std::vector<std::string> allow_change = {};  // keys that a resume may find changed
+    bool force = false;                          // without resume: delete a run that is there
     std::function<bool()> stop_requested = [] { return false; };  // asked after every step
     std::function<void(const Metrics&)> on_step = [](const Metrics&) {};
     std::function<void(const std::string&)> warn = [](const std::string&) {};

@@ -399,25 +399,34 @@ std::string recipe_text(const Recipe& recipe) {
     return text + "\n" + model_text(recipe);
 }
 
-std::string first_difference(const Recipe& now, const Recipe& before) {
+std::string RecipeDifference::text() const {
+    return concat(key, " is ", now, ", was ", before);
+}
+
+std::vector<RecipeDifference> differences(const Recipe& now, const Recipe& before) {
     Recipe a = now, b = before;
     const std::vector<RecipeKey> keys_now = recipe_keys(a), keys_before = recipe_keys(b);
+    std::vector<RecipeDifference> found;
     for (size_t i = 0; i < keys_now.size(); ++i) {
-        if (keys_now[i].may_change) continue;
-        const std::string value_now = value_text(keys_now[i]),
-                          value_before = value_text(keys_before[i]);
-        if (value_now == value_before) continue;
-        return concat(keys_now[i].name, " is ", value_now, ", was ", value_before);
+        RecipeDifference key{.key = keys_now[i].name,
+                             .now = value_text(keys_now[i]),
+                             .before = value_text(keys_before[i]),
+                             .on_request = keys_now[i].change_on_request};
+        if (!keys_now[i].may_change && key.now != key.before) found.push_back(std::move(key));
     }
     const auto config_now = nlohmann::json::parse(model::config_text(now.model));
     const auto config_before = nlohmann::json::parse(model::config_text(before.model));
-    for (const auto& item : config_now.items()) {
-        if (!config_before.contains(item.key())) return concat("model.", item.key(), " is new");
-        if (item.value() == config_before[item.key()]) continue;
-        return concat("model.", item.key(), " is ", item.value().dump(), ", was ",
-                      config_before[item.key()].dump());
+    auto names = config_now;
+    names.update(config_before);
+    for (const auto& item : names.items()) {
+        const auto text = [&](const nlohmann::json& config) {
+            return config.contains(item.key()) ? config[item.key()].dump() : "absent";
+        };
+        if (text(config_now) == text(config_before)) continue;
+        found.push_back(
+            {.key = "model." + item.key(), .now = text(config_now), .before = text(config_before)});
     }
-    return "";
+    return found;
 }
 
 int64_t Recipe::total_tokens() const {

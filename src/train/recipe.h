@@ -137,8 +137,17 @@ Recipe parse_recipe(std::string_view text, std::string_view where,
 /// recipe.
 std::string recipe_text(const Recipe& recipe);
 
-/// A key whose values differ between two recipes although a resumed run must keep it; "" if there
-/// is none: "optimizer.beta2 is 0.9, was 0.95".
-std::string first_difference(const Recipe& now, const Recipe& before);
+/// A key whose values differ between two recipes although a resumed run keeps it.
+struct RecipeDifference {
+    std::string key;
+    std::string now;
+    std::string before;
+    bool on_request = false;  // the user may allow it
+
+    /// "optimizer.beta2 is 0.9, was 0.95"
+    std::string text() const;
+};
+/// All of them, in the order of the keys.
+std::vector<RecipeDifference> differences(const Recipe& now, const Recipe& before);
 
 }  // namespace hadal::train

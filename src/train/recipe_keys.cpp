@@ -278,6 +278,16 @@ void add_outputs(Recipe& r, std::vector<RecipeKey>& keys) {
                     .may_change = true});
 }
 
+/// What shapes a run's course but not its parts: one may steer it, knowingly.
+bool is_steering(std::string_view name) {
+    if (name == "optimizer.moments") return false;  // of another type in the snapshot
+    for (const std::string_view section :
+         {"batch.", "optimizer.", "learning_rate.", "balance.", "mtp."}) {
+        if (name.starts_with(section)) return true;
+    }
+    return false;
+}
+
 }  // namespace
 
 std::vector<RecipeKey> recipe_keys(Recipe& recipe) {
@@ -290,6 +300,7 @@ std::vector<RecipeKey> recipe_keys(Recipe& recipe) {
     add_balance(recipe, keys);
     add_memory(recipe, keys);
     add_outputs(recipe, keys);
+    for (RecipeKey& key : keys) key.change_on_request = is_steering(key.name);
     return keys;
 }
 

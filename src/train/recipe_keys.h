@@ -21,8 +21,9 @@ struct RecipeKey {
     double minimum = 0;
     double maximum = 9e18;
     std::vector<std::string_view> choices = {};
-    bool is_position = false;  // text is a Position
-    bool may_change = false;   // between a run and its resumption
+    bool is_position = false;        // text is a Position
+    bool may_change = false;         // between a run and its resumption
+    bool change_on_request = false;  // the same, if the user asks for it by name
 };
 
 /// All keys except those of [model], which are config.json's.

@@ -58,10 +58,11 @@ std::vector<std::pair<double, double>> smoothed(
 
 }  // namespace
 
-RunLog::RunLog(std::filesystem::path run, int64_t step, bool tensorboard) : run_(std::move(run)) {
+RunLog::RunLog(std::filesystem::path run, int64_t step, bool tensorboard, Warn warn)
+    : run_(std::move(run)), warn_(std::move(warn)) {
     std::filesystem::create_directories(run_);
     truncate(step);
-    metrics_.open(run_ / "metrics.jsonl", std::ios::binary | std::ios::app);
+    open_metrics();
     if (tensorboard)
         tensorboard_ = std::make_unique<TensorboardWriter>(run_, wall_time(), step + 1);
 }
@@ -84,14 +85,46 @@ void RunLog::truncate(int64_t step) {
     write_file_atomically(path, kept);
 }
 
+void RunLog::open_metrics() {
+    metrics_.close();
+    metrics_.clear();
+    metrics_.open(run_ / "metrics.jsonl", std::ios::binary | std::ios::app);
+}
+
+void RunLog::repair_metrics() {
+    std::string lines;
+    for (const Metrics& metrics : history_) lines += metrics_line(metrics) + "\n";
+    write_file_atomically(run_ / "metrics.jsonl", lines);
+    open_metrics();
+    torn_ = warned_ = false;
+}
+
+template <class Write>
+bool RunLog::attempt(const Write& write) {
+    try {
+        write();
+        return true;
+    } catch (const Error& error) {
+        if (!warned_) warn_(concat("training goes on without this: ", error.what()));
+        warned_ = true;
+        return false;
+    }
+}
+
 void RunLog::add(const Metrics& metrics, const std::vector<std::vector<int64_t>>& expert_load) {
     history_.push_back(metrics);
-    metrics_ << metrics_line(metrics) << '\n' << std::flush;
-    if (!metrics_) {
-        throw Error(Error::Kind::io, concat("cannot write ", (run_ / "metrics.jsonl").string(),
-                                            " (is the disk full?)"));
+    attempt([&] {
+        if (!torn_) metrics_ << metrics_line(metrics) << '\n' << std::flush;
+        torn_ = torn_ || !metrics_;
+        if (torn_) {
+            throw Error(Error::Kind::io, concat("cannot write ", (run_ / "metrics.jsonl").string(),
+                                                " (is the disk full?)"));
+        }
+    });
+    if (tensorboard_ &&
+        !attempt([&] { tensorboard_->add(wall_time(), metrics.step, scalars_of(metrics)); })) {
+        tensorboard_.reset();  // its file may end in half a record: readers stop there
     }
-    if (tensorboard_) tensorboard_->add(wall_time(), metrics.step, scalars_of(metrics));
     if (expert_load_.size() != expert_load.size()) {
         if (!expert_load.empty()) expert_load_ = expert_load;
         return;
@@ -114,9 +147,12 @@ void RunLog::note(std::string_view text) {
 }
 
 void RunLog::draw(bool log_axis) {
-    write_file_atomically(run_ / "loss.svg", loss_chart_svg(history_, log_axis));
-    if (!expert_load_.empty()) draw_expert_load();
-    expert_load_.clear();
+    attempt([&] {
+        if (torn_) repair_metrics();
+        write_file_atomically(run_ / "loss.svg", loss_chart_svg(history_, log_axis));
+        if (!expert_load_.empty()) draw_expert_load();
+        expert_load_.clear();
+    });
 }
 
 void RunLog::draw_expert_load() {

@@ -1,10 +1,12 @@
 // What a run leaves for people and tools to look at: metrics.jsonl, TensorBoard events, loss.svg,
-// expert_load.svg, log.txt.
+// expert_load.svg, log.txt. A run begins only where it can write them; after that, a full or broken
+// disk costs lines and pictures, never the training.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -16,15 +18,20 @@ namespace hadal::train {
 
 class RunLog {
   public:
+    using Warn = std::function<void(const std::string&)>;
+
     /// Continues after `step`: lines of later steps, and one cut short by a kill, are removed. Step
-    /// 0 begins anew.
-    RunLog(std::filesystem::path run, int64_t step, bool tensorboard);
+    /// 0 begins anew. `warn` hears of the first file that can no longer be written.
+    RunLog(
+        std::filesystem::path run, int64_t step, bool tensorboard,
+        Warn warn = [](const std::string&) {});
 
     /// Appends a line, flushed to the system: a kill loses nothing.
     void add(const Metrics& metrics, const std::vector<std::vector<int64_t>>& expert_load);
     /// A line with the time in log.txt.
     void note(std::string_view text);
-    /// Replaces the pictures: losses of the whole run, expert loads since the last drawing.
+    /// Replaces the pictures: losses of the whole run, expert loads since the last drawing. Puts
+    /// back lines of metrics.jsonl that could not be written before.
     void draw(bool log_axis);
 
     const std::vector<Metrics>& history() const {
@@ -34,10 +41,18 @@ class RunLog {
   private:
     void truncate(int64_t step);
     void draw_expert_load();
+    void open_metrics();
+    void repair_metrics();
+    /// Runs `write`; a disk that refuses is told of once.
+    template <class Write>
+    bool attempt(const Write& write);
 
     std::filesystem::path run_;
     std::vector<Metrics> history_;
     std::ofstream metrics_;
+    bool torn_ = false;  // metrics.jsonl lacks lines of history_
+    Warn warn_;
+    bool warned_ = false;
     std::unique_ptr<TensorboardWriter> tensorboard_;
     std::vector<std::vector<int64_t>> expert_load_;  // sums since the last drawing
 };

@@ -57,12 +57,16 @@ std::optional<double> mean_mtp_loss(const model::LossResult& result) {
 }  // namespace
 
 Trainer::Trainer(Context& context, const Recipe& recipe)
-    : context_(context), recipe_(recipe), guard_(recipe.guard()) {
+    : context_(context),
+      recipe_(recipe),
+      guard_(recipe.guard()),
+      tokenizer_(tokenizer_digest(recipe)) {
     DataSources sources = find_data(recipe_);
     if (!recipe_.data.random) {
         loader_ =
             std::make_unique<data::Loader>(std::move(sources.training), recipe_.data.seq_len,
                                            uint64_t(recipe_.run.seed), recipe_.model.vocab_size);
+        sources_ = loader_->sources();
     }
     if (!sources.validation.empty()) {
         validation_ = std::make_unique<data::ValidationLoader>(
@@ -220,6 +224,12 @@ checkpoint::SnapshotContent Trainer::snapshot() const {
         add("v." + state.name, state.v);
     }
     for (const auto& [name, bias] : router_biases_) add("bias." + name, bias);
+    nlohmann::ordered_json sources = nlohmann::json::array();
+    for (const data::SourceIdentity& source : sources_) {
+        sources.push_back({{"name", source.name},
+                           {"tokens", source.tokens},
+                           {"fingerprint", source.fingerprint}});
+    }
     const nlohmann::ordered_json state = {
         {"step", progress_.step},
         {"tokens", progress_.tokens},
@@ -228,24 +238,38 @@ checkpoint::SnapshotContent Trainer::snapshot() const {
         {"adam_steps", adamw_->steps()},
         {"skipped", guard_.state().skipped},
         {"skipped_run", guard_.state().skipped_run},
+        {"data", std::move(sources)},
+        {"tokenizer", tokenizer_},
         {"recipe", recipe_text(recipe_)},
     };
     content.state = state.dump(2) + "\n";
     return content;
 }
 
-void Trainer::restore(const checkpoint::Snapshot& snapshot) {
+void Trainer::check_same_run(const nlohmann::json& state, const std::string& where,
+                             const ResumeOptions& options) const {
+    const Recipe before = parse_recipe(state.at("recipe").get<std::string>(), where, {});
+    check_same_recipe(recipe_, before, options, where);
+    if (state.at("tokenizer").get<std::string>() != tokenizer_) {
+        throw Error(Error::Kind::bad_input,
+                    concat("the tokenizer is not the snapshot's: ", recipe_.data.tokenizer, ": ",
+                           where, " (put back the tokenizer.json that the run began with)"));
+    }
+    if (!loader_) return;
+    std::vector<data::SourceIdentity> sources;
+    for (const auto& source : state.at("data")) {
+        sources.push_back({.name = source.at("name").get<std::string>(),
+                           .tokens = source.at("tokens").get<int64_t>(),
+                           .fingerprint = source.at("fingerprint").get<uint64_t>()});
+    }
+    check_same_data(sources_, sources, where);
+}
+
+void Trainer::restore(const checkpoint::Snapshot& snapshot, const ResumeOptions& options) {
     const std::string where = snapshot.directory().string();
     try {
         const auto state = parse_json(snapshot.state(), where);
-        const Recipe before = parse_recipe(state.at("recipe").get<std::string>(), where, {});
-        const std::string difference = first_difference(recipe_, before);
-        if (!difference.empty()) {
-            throw Error(
-                Error::Kind::bad_input,
-                concat("the snapshot is of another configuration: ", difference, ": ", where,
-                       " (resume with the run's own recipe, or give another run.out)"));
-        }
+        check_same_run(state, where, options);
         if (loader_) {
             loader_->resume({.fingerprint = state.at("data_fingerprint").get<uint64_t>(),
                              .samples = state.at("samples").get<int64_t>()});

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "optim/adamw.h"
 #include "optim/gradient_guard.h"
 #include "train/recipe.h"
+#include "train/same_run.h"
 
 namespace hadal::train {
 
@@ -72,9 +74,9 @@ class Trainer {
     /// Everything that the next step depends on. Tensors are the live ones: the next step changes
     /// them.
     checkpoint::SnapshotContent snapshot() const;
-    /// Error(bad_input) names what differs if the snapshot is of another configuration or other
+    /// Error(bad_input) names all that differs if the snapshot is of another configuration or other
     /// data.
-    void restore(const checkpoint::Snapshot& snapshot);
+    void restore(const checkpoint::Snapshot& snapshot, const ResumeOptions& options = {});
 
   private:
     void init_model();
@@ -82,6 +84,8 @@ class Trainer {
     Tensor samples(int64_t first, int64_t count) const;  // [count, seq_len + 1] i32
     model::LossOptions loss_options(int64_t sequences) const;
     void update(const StepResult& result, double scale);
+    void check_same_run(const nlohmann::json& state, const std::string& where,
+                        const ResumeOptions& options) const;
     void restore_tensors(const checkpoint::Snapshot& snapshot, int64_t adam_steps);
 
     Context& context_;
@@ -95,6 +99,8 @@ class Trainer {
     std::unique_ptr<optim::Adamw> adamw_;
     optim::GradientGuard guard_;
     std::unique_ptr<data::Loader> loader_;                // none with data.random
+    std::vector<data::SourceIdentity> sources_;           // as they were at the beginning
+    std::string tokenizer_;                               // digest
     std::unique_ptr<data::ValidationLoader> validation_;  // none without validation data
     Progress progress_;
 };

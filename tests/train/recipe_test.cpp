@@ -43,6 +43,15 @@ std::vector<BadRecipe> bad_recipes() {
     return cases;
 }
 
+/// One line for all differences.
+std::string differences_text(const Recipe& now, const Recipe& before) {
+    std::string text;
+    for (const RecipeDifference& difference : differences(now, before)) {
+        text += (text.empty() ? "" : "; ") + difference.text();
+    }
+    return text;
+}
+
 }  // namespace
 
 TEST_CASE("recipe: every bad recipe is refused with what, where and how to mend it") {
@@ -102,7 +111,7 @@ TEST_CASE("recipe: the resolved text is the same recipe") {
     const std::string text = recipe_text(recipe);
     const Recipe again = parse(text);
     CHECK(recipe_text(again) == text);
-    CHECK(first_difference(again, recipe) == "");
+    CHECK(differences_text(again, recipe) == "");
     CHECK(again.run.out == recipe.run.out);
     CHECK(again.learning_rate.peak == recipe.learning_rate.peak);
     REQUIRE(again.model.rope_scaling.has_value());
@@ -111,12 +120,17 @@ TEST_CASE("recipe: the resolved text is the same recipe") {
 
 TEST_CASE("recipe: what a resumed run must keep is named, what it may change is not") {
     const Recipe before = parse(kGood);
-    CHECK(first_difference(parse(kGood, {"run.steps=200", "run.out=y", "snapshot.every=7"}),
+    CHECK(differences_text(parse(kGood, {"run.steps=200", "run.out=y", "snapshot.every=7"}),
                            before) == "");
-    CHECK(first_difference(parse(kGood, {"optimizer.beta2=0.99"}), before) ==
+    CHECK(differences_text(parse(kGood, {"optimizer.beta2=0.99"}), before) ==
           "optimizer.beta2 is 0.99, was 0.95");
-    CHECK(first_difference(parse(kGood, {"model.kv_lora_rank=16"}), before) ==
+    CHECK(differences_text(parse(kGood, {"model.kv_lora_rank=16"}), before) ==
           "model.kv_lora_rank is 16, was 32");
+    CHECK(differences_text(
+              parse(kGood, {"model.kv_lora_rank=16", "optimizer.beta2=0.99", "run.seed=9"}),
+              before) ==
+          "run.seed is 9, was 0; optimizer.beta2 is 0.99, was 0.95; model.kv_lora_rank is 16, was "
+          "32");
 }
 
 TEST_CASE("recipe: the recipes of this project parse") {
