@@ -46,7 +46,14 @@ void BatchScheduler::remove(Sequence& sequence) {
     std::erase_if(step_.runs, [&](const Run& run) { return run.sequence == &sequence; });
 }
 
+/// What is cached goes to the prefix tree, the last page too although it is not full: the next turn
+/// of a conversation copies its rows.
 void BatchScheduler::release(Sequence& sequence) {
+    if (options_.share_prefixes && sequence.cached > 0) {
+        const auto pages = size_t(pages_for(sequence.cached));
+        prefixes_.insert(std::span(sequence.tokens).first(size_t(sequence.cached)),
+                         std::span(sequence.pages).first(pages), sequence.domain);
+    }
     for (const PageId page : sequence.pages) pool_.drop(page);
     sequence.pages.clear();
     sequence.cached = 0;

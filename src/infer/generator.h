@@ -1,13 +1,14 @@
-// Generation of one sequence: prompt in chunks, then token after token over the latent cache, with
-// the MTP module drafting.
+// One text after another, for programs that have a single user: an engine with one request at a
+// time.
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "core/context.h"
+#include "infer/engine.h"
 #include "infer/sampler.h"
 #include "model/transformer.h"
 
@@ -24,9 +25,6 @@ struct GenerateOptions {
     std::function<bool(int32_t)> on_token = {};
 };
 
-enum class FinishReason { stop, length };
-std::string_view name(FinishReason reason);
-
 struct GenerateResult {
     std::vector<int32_t> tokens;  // without the stop id
     FinishReason finish_reason = FinishReason::length;
@@ -37,8 +35,8 @@ struct GenerateResult {
     int64_t accepted_tokens = 0;  // of them accepted
 };
 
-/// Holds the cache, so that a prompt that begins like the text before (a conversation) is not
-/// computed again.
+/// Keeps its cache, so that a prompt that begins like a text before (a conversation) is not
+/// computed again. The cache has room for one text as long as the model takes.
 class Generator {
   public:
     /// The context and the model must outlive the generator.
@@ -49,25 +47,15 @@ class Generator {
     /// without an MTP module.
     GenerateResult generate(std::span<const int32_t> prompt, const GenerateOptions& options);
     /// Those errors before anything is computed, for a caller that shows the prompt first.
-    void check(std::span<const int32_t> prompt, const GenerateOptions& options) const;
+    void check(std::span<const int32_t> prompt, const GenerateOptions& options);
 
   private:
-    void reserve(int64_t positions);
-    int64_t reusable_prefix(std::span<const int32_t> prompt) const;
-    Tensor prefill(std::span<const int32_t> prompt, bool with_mtp);
-    Tensor step(std::span<const int32_t> tokens);
-    void follow_with_mtp(const Tensor& hidden, std::span<const int32_t> next_tokens, Tensor& last);
-    std::vector<int32_t> draft(const Tensor& mtp_last, int64_t count);
-    std::vector<int32_t> choose(const Tensor& hidden, std::span<const int32_t> drafted,
-                                Sampler& sampler);
+    Engine& engine(int64_t draft_tokens);
 
     Context& context_;
     const model::Model& model_;
-    model::LatentCache cache_;
-    std::vector<int32_t> pages_;   // 0, 1, …: all of the cache is this sequence's
-    int64_t mtp_length_ = 0;       // positions in the MTP layer's cache
-    int64_t num_ids_ = 0;          // of the head, those that may be chosen
-    std::vector<int32_t> tokens_;  // those in the cache
+    std::unique_ptr<Engine> engine_;
+    int64_t draft_tokens_ = 0;  // of engine_
 };
 
 }  // namespace hadal::infer

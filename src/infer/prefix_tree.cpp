@@ -71,8 +71,8 @@ PrefixTree::Match PrefixTree::find(std::span<const int32_t> tokens, uint64_t dom
 void PrefixTree::insert(std::span<const int32_t> tokens, std::span<PageId> pages, uint64_t domain) {
     Children* children = &roots_[domain];
     Node* parent = nullptr;
-    for (size_t i = 0; int64_t(tokens.size()) >= kPageTokens; ++i) {
-        const auto key = tokens.first(size_t(kPageTokens));
+    for (size_t i = 0; !tokens.empty(); ++i) {
+        const auto key = tokens.first(std::min(tokens.size(), size_t(kPageTokens)));
         auto child = children->find(key);
         if (child == children->end()) {
             auto node = std::make_unique<Node>();
@@ -97,7 +97,7 @@ void PrefixTree::insert(std::span<const int32_t> tokens, std::span<PageId> pages
         }
         parent = child->second.get();
         children = &parent->children;
-        tokens = tokens.subspan(size_t(kPageTokens));
+        tokens = tokens.subspan(key.size());
     }
 }
 

@@ -1,9 +1,9 @@
-// Full pages of the latent cache by the tokens they were computed from, so that a prompt finds what
+// Pages of the latent cache by the tokens they were computed from, so that a prompt finds what
 // an earlier one computed. docs/engine.md, "Sharing prefixes".
 //
-// A node is one page; its key is the page's tokens, below its parent's. Children are kept in the
-// order of their tokens: the child that shares the longest beginning is a neighbour of the place
-// where the tokens would stand.
+// A node is one page; its key is the page's tokens, 64 or, at a leaf, fewer, below its parent's.
+// Children are kept in the order of their tokens: the child that shares the longest beginning is a
+// neighbour of the place where the tokens would stand.
 #pragma once
 
 #include <cstdint>
@@ -38,9 +38,10 @@ class PrefixTree {
     /// tenants, forms of attention.
     Match find(std::span<const int32_t> tokens, uint64_t domain);
 
-    /// Enters the first ⌊tokens / 64⌋ of `pages`, which hold the rows of `tokens`. Where the tree
-    /// has a page for the same tokens, the caller's is given back and replaced by it: the rows are
-    /// the same. Afterwards the caller and the tree both hold each of these pages.
+    /// Enters `pages`, which hold the rows of `tokens`; the last may be partly filled, and must not
+    /// be written any more. Where the tree has a page for the same tokens, the caller's is given
+    /// back and replaced by it: the rows are the same. Afterwards the caller and the tree both hold
+    /// each.
     void insert(std::span<const int32_t> tokens, std::span<PageId> pages, uint64_t domain);
 
     /// Gives up the page used longest ago of those that nobody else holds and that have no
@@ -63,7 +64,7 @@ class PrefixTree {
     struct Node {
         Node* parent = nullptr;
         uint64_t domain = 0;             // of a node without a parent
-        const Tokens* tokens = nullptr;  // kPageTokens: the key among its siblings
+        const Tokens* tokens = nullptr;  // the key among its siblings
         PageId page = kNoPage;
         uint64_t used = 0;  // time of the last find or insert that passed here
         std::map<Tokens, std::unique_ptr<Node>, Before> children;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/error.h"
 #include "core/random.h"
@@ -16,6 +17,51 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options) {
     check(options.top_k >= 0, "--top-k must be at least 0 (0 keeps every token)");
     check(options.top_p > 0 && options.top_p <= 1, "--top-p must be above 0 and at most 1");
     check(options.min_p >= 0 && options.min_p <= 1, "--min-p must be between 0 and 1");
+    check(options.repetition_penalty > 0, "the repetition penalty must be above 0 (1 is none)");
+    check(std::isfinite(options.frequency_penalty) && std::isfinite(options.presence_penalty),
+          "frequency and presence penalties must be numbers");
+    for (const auto& [id, bias] : options.logit_bias) {
+        check(id >= 0 && !std::isnan(bias),
+              "a logit bias needs an id of the vocabulary and a number");
+    }
+}
+
+void Sampler::begin(std::span<const int32_t> prompt) {
+    if (has_penalties()) seen_.insert(prompt.begin(), prompt.end());
+}
+
+void Sampler::accept(int32_t token) {
+    if (!has_penalties()) return;
+    ++generated_[token];
+    seen_.insert(token);
+}
+
+bool Sampler::has_penalties() const {
+    return options_.repetition_penalty != 1 || options_.frequency_penalty != 0 ||
+           options_.presence_penalty != 0;
+}
+
+std::span<const float> Sampler::adjusted(std::span<const float> logits) {
+    if (!has_penalties() && options_.logit_bias.empty()) return logits;
+    adjusted_.assign(logits.begin(), logits.end());
+    const auto each = [&](const auto& ids, const auto& id_of, const auto& change) {
+        for (const auto& entry : ids) {
+            const auto id = size_t(id_of(entry));
+            if (id < adjusted_.size()) adjusted_[id] = change(adjusted_[id], entry);
+        }
+    };
+    const auto penalty = float(options_.repetition_penalty);
+    each(
+        seen_, [](int32_t id) { return id; },
+        [&](float logit, int32_t) { return logit > 0 ? logit / penalty : logit * penalty; });
+    const auto first = [](const auto& entry) { return entry.first; };
+    each(generated_, first, [&](float logit, const auto& entry) {
+        return float(double(logit) - options_.frequency_penalty * double(entry.second) -
+                     options_.presence_penalty);
+    });
+    each(options_.logit_bias, first,
+         [](float logit, const auto& entry) { return logit + entry.second; });
+    return adjusted_;
 }
 
 void Sampler::keep_candidates(std::span<const float> logits) {
@@ -47,6 +93,10 @@ void Sampler::keep_candidates(std::span<const float> logits) {
 }
 
 int32_t Sampler::sample(std::span<const float> logits, int64_t position) {
+    float zero = 0;  // stays zero as long as every logit is finite
+    for (const float logit : logits) zero += logit - logit;
+    if (!(zero == 0)) return -1;
+    logits = adjusted(logits);
     if (options_.temperature == 0) {
         return int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
     }
@@ -59,6 +109,23 @@ int32_t Sampler::sample(std::span<const float> logits, int64_t position) {
         if (left < 0) return candidates_[i].id;
     }
     return candidates_[weights_.size() - 1].id;  // rounding ate the last bit
+}
+
+std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, TokenLogprob known,
+                                       int64_t count) {
+    std::vector<int32_t> ids(logits.size());
+    std::iota(ids.begin(), ids.end(), 0);
+    const auto end = ids.begin() + std::min<int64_t>(count, int64_t(ids.size()));
+    std::partial_sort(ids.begin(), end, ids.end(), [&](int32_t a, int32_t b) {
+        const float x = logits[size_t(a)], y = logits[size_t(b)];
+        return x != y ? x > y : a < b;
+    });
+    std::vector<TokenLogprob> top;
+    const double total = double(logits[size_t(known.id)]) - double(known.logprob);
+    for (auto id = ids.begin(); id != end; ++id) {
+        top.push_back({*id, float(double(logits[size_t(*id)]) - total)});
+    }
+    return top;
 }
 
 }  // namespace hadal::infer

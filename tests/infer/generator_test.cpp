@@ -101,7 +101,9 @@ TEST_CASE("generator: stop ids end the text and are not part of it; a caller can
     const auto all = generator.generate(prompt, {.max_new_tokens = 20}).tokens;
     const int32_t stop = all[10];
     const size_t first = size_t(std::find(all.begin(), all.end(), stop) - all.begin());
-    const auto result = generator.generate(prompt, {.max_new_tokens = 20, .stop_ids = {stop}});
+    GenerateOptions options{.max_new_tokens = 20};
+    options.stop_ids = {stop};
+    const auto result = generator.generate(prompt, options);
     CHECK(result.tokens == std::vector<int32_t>(all.begin(), all.begin() + int64_t(first)));
     CHECK(result.finish_reason == FinishReason::stop);
     int64_t seen = 0;

@@ -34,9 +34,9 @@ void let_go(PagePool& pool, const PrefixTree::Match& match) {
 TEST_CASE("prefix tree: finds whole pages, and the beginning of the next") {
     PagePool pool(8);
     PrefixTree tree(pool);
-    const auto tokens = tokens_of(150, 0);  // two pages and 22 tokens, which are not entered
+    const auto tokens = tokens_of(150, 0);
     auto pages = take(pool, 3);
-    tree.insert(tokens, std::span(pages).first(2), 0);
+    tree.insert(std::span(tokens).first(128), std::span(pages).first(2), 0);
     CHECK(tree.pages() == 2);
     CHECK(pool.holders(pages[0]) == 2);
 
@@ -58,6 +58,21 @@ TEST_CASE("prefix tree: finds whole pages, and the beginning of the next") {
     match = tree.find(std::span(tokens).first(10), 0);
     CHECK(match.pages.empty());
     CHECK(match.partial_tokens == 10);
+    let_go(pool, match);
+}
+
+TEST_CASE("prefix tree: a page that is not full is found by its beginning, never as a whole page") {
+    PagePool pool(8);
+    PrefixTree tree(pool);
+    const auto tokens = tokens_of(150, 0);
+    auto pages = take(pool, 3);
+    tree.insert(tokens, pages, 0);
+    CHECK(tree.pages() == 3);
+    const auto asked = tokens_of(200, 0);
+    const auto match = tree.find(asked, 0);
+    CHECK(match.pages == std::vector<PageId>{pages[0], pages[1]});
+    CHECK(match.partial == pages[2]);
+    CHECK(match.partial_tokens == 22);
     let_go(pool, match);
 }
 
@@ -152,6 +167,7 @@ TEST_CASE("prefix tree: random use agrees with a plain list of everything entere
     std::map<std::vector<int32_t>, PageId> entered;  // prefix → page
     for (int round = 0; round < 2000; ++round) {
         std::vector<int32_t> tokens;  // few letters a page, so that beginnings are shared
+        const auto last = int64_t(random.below(2) * random.below(40));  // of a page not full
         for (uint64_t page = random.below(4); page > 0; --page) {
             const auto letter = int32_t(random.below(3));
             for (int64_t i = 0; i < kPageTokens; ++i) {
@@ -159,11 +175,13 @@ TEST_CASE("prefix tree: random use agrees with a plain list of everything entere
                                         : letter + int32_t(random.below(2)) * int32_t(i % 2));
             }
         }
-        if (random.below(3) == 0 && pool.free_pages() >= 3) {
-            auto pages = take(pool, int64_t(tokens.size()) / kPageTokens);
+        for (int64_t i = 0; i < last; ++i) tokens.push_back(int32_t(i % 3));
+        if (random.below(3) == 0 && pool.free_pages() >= 4) {
+            auto pages = take(pool, pages_for(int64_t(tokens.size())));
             tree.insert(tokens, pages, 0);
             for (size_t i = 0; i < pages.size(); ++i) {
-                const auto end = tokens.begin() + int64_t(i + 1) * kPageTokens;
+                const auto end =
+                    tokens.begin() + std::min(int64_t(i + 1) * kPageTokens, int64_t(tokens.size()));
                 const auto known =
                     entered.emplace(std::vector(tokens.begin(), end), pages[i]).first;
                 REQUIRE(known->second == pages[i]);

@@ -72,3 +72,46 @@ TEST_CASE("sampler: options out of range are named") {
     CHECK_THROWS_WITH_AS(Sampler({.top_p = 0}), doctest::Contains("--top-p"), Error);
     CHECK_THROWS_WITH_AS(Sampler({.min_p = 2}), doctest::Contains("--min-p"), Error);
 }
+
+TEST_CASE("sampler: penalties and biases change the logits as their formulas say") {
+    const std::vector<float> logits = {2, 1.5f, -1, 1.2f};
+    const auto greedy = [&](SamplingOptions options, const std::vector<int32_t>& prompt,
+                            const std::vector<int32_t>& text) {
+        Sampler sampler(options);
+        sampler.begin(prompt);
+        for (const int32_t id : text) sampler.accept(id);
+        return sampler.sample(logits, 0);
+    };
+    CHECK(greedy({}, {0}, {0, 0}) == 0);
+    CHECK(greedy({.repetition_penalty = 1.25}, {0}, {}) == 0);  // 1.6 is still the largest
+    CHECK(greedy({.repetition_penalty = 1.5}, {0}, {}) == 1);   // 1.33 is not
+    CHECK(greedy({.repetition_penalty = 1.5}, {}, {0, 1, 3}) == 0);
+    CHECK(greedy({.frequency_penalty = 0.3}, {0, 0, 0}, {0}) == 0);  // the prompt does not count
+    CHECK(greedy({.frequency_penalty = 0.3}, {}, {0, 0}) == 1);
+    CHECK(greedy({.presence_penalty = 0.4}, {}, {0, 0, 0}) == 0);
+    CHECK(greedy({.presence_penalty = 0.6}, {}, {0}) == 1);
+    CHECK(greedy({.logit_bias = {{2, 4.0f}}}, {}, {}) == 2);
+    CHECK(greedy({.logit_bias = {{0, -1.0f}, {99, 100.0f}}}, {}, {}) == 1);  // 99 is no id here
+    // Negative logits are multiplied: an id seen may not become likelier.
+    CHECK(greedy({.repetition_penalty = 0.01, .logit_bias = {{0, -9}, {1, -9}, {3, -9}}}, {2},
+                 {}) == 2);
+}
+
+TEST_CASE("sampler: logits that are no numbers give no token") {
+    Sampler greedy({}), drawing({.temperature = 1});
+    for (const float bad : {NAN, INFINITY, -INFINITY}) {
+        const std::vector<float> logits = {0, bad, 1};
+        CHECK(greedy.sample(logits, 0) == -1);
+        CHECK(drawing.sample(logits, 0) == -1);
+    }
+}
+
+TEST_CASE("sampler: the most probable tokens and their log-probabilities") {
+    const auto top = infer::top_logprobs(kLogits, {0, std::log(0.1f)}, 3);
+    REQUIRE(top.size() == 3);
+    CHECK(top[0].id == 1);
+    CHECK(top[1].id == 3);
+    CHECK(top[2].id == 2);
+    CHECK(top[0].logprob == doctest::Approx(std::log(0.4)));
+    CHECK(infer::top_logprobs(kLogits, {0, 0}, 9).size() == 4);
+}

@@ -1,0 +1,399 @@
+#include "infer/engine.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ops/cross_entropy.h"
+
+namespace hadal::infer {
+
+namespace {
+
+// Rows whose logits exist at one time: 33 MB of V3's vocabulary.
+constexpr int64_t kLogitRows = 64;
+
+SchedulerOptions scheduler_options(const model::Model& model, const EngineOptions& options) {
+    const auto refuse = [](const std::string& what) { throw Error(Error::Kind::usage, what); };
+    const int64_t bytes = cache_page_bytes(model);
+    if (options.cache_bytes < bytes) {
+        refuse(concat("a cache of ", options.cache_bytes, " bytes holds no page of ", kPageTokens,
+                      " tokens (give at least ", bytes, ")"));
+    }
+    if (options.draft_tokens < 0) refuse("the number of draft tokens must be at least 0");
+    if (options.draft_tokens > 0 && model.config.num_nextn_predict_layers == 0) {
+        refuse("the model has no MTP module to speculate with (use --speculate off)");
+    }
+    if (options.max_sequences < 1) refuse("at least one sequence must be allowed to run");
+    return {.pages = options.cache_bytes / bytes,
+            .max_sequences = options.max_sequences,
+            .max_step_tokens = std::max(options.max_step_tokens, 2 * options.max_sequences),
+            .lookahead = options.draft_tokens,
+            .share_prefixes = options.share_prefixes};
+}
+
+double seconds(std::chrono::steady_clock::duration duration) {
+    return std::chrono::duration<double>(duration).count();
+}
+
+}  // namespace
+
+int64_t cache_page_bytes(const model::Model& model) {
+    const auto& config = model.config;
+    return kPageTokens * config.latent_dim() * size_of(model.weights.embed_tokens.dtype()) *
+           (config.num_hidden_layers + config.num_nextn_predict_layers);
+}
+
+std::string_view name(FinishReason reason) {
+    switch (reason) {
+        case FinishReason::stop:
+            return "stop";
+        case FinishReason::length:
+            return "length";
+        case FinishReason::cancelled:
+            return "cancelled";
+        case FinishReason::error:
+            return "error";
+    }
+    return "";
+}
+
+/// A request while the engine has it.
+struct Engine::Active {
+    explicit Active(Request asked) : request(std::move(asked)), sampler(request.sampling) {
+        sampler.begin(request.prompt);
+    }
+
+    Request request;
+    Sampler sampler;
+    Sequence sequence;
+    RequestResult result;
+    bool finished = false;
+
+    // Of the step that runs.
+    std::vector<int32_t> chosen;
+    int64_t last_row = 0;         // position of the last row that is true
+    int64_t first_logit_row = 0;  // in the block of logits
+
+    Clock::time_point submitted = Clock::now();
+    Clock::time_point started = {};
+    Clock::time_point first_token = {};
+
+    int64_t prompt_tokens() const {
+        return int64_t(request.prompt.size());
+    }
+};
+
+Engine::Engine(Context& context, const model::Model& model, const EngineOptions& options)
+    : context_(context),
+      model_(model),
+      options_(options),
+      scheduler_(scheduler_options(model, options)),
+      runner_(context, model, scheduler_.pool().size(),
+              scheduler_options(model, options).max_step_tokens) {}
+
+Engine::~Engine() = default;
+
+/// The rotary table may have been made for fewer than the model takes.
+int64_t Engine::most_positions() const {
+    return std::min(model_.config.max_position_embeddings, model_.cos_sin.shape()[0]);
+}
+
+void Engine::check(const Request& request) const {
+    const auto refuse = [](const std::string& what) { throw Error(Error::Kind::bad_input, what); };
+    const auto& config = model_.config;
+    const auto length = int64_t(request.prompt.size());
+    const Sampler checks_its_options(request.sampling);
+    if (length == 0) {
+        refuse("the prompt holds no token (give some text, or a model with a BOS token)");
+    }
+    for (const int32_t id : request.prompt) {
+        if (id < 0 || id >= config.vocab_size) {
+            refuse(concat("token id ", id, " is outside the vocabulary of ", config.vocab_size));
+        }
+    }
+    if (length >= most_positions()) {
+        refuse(concat("the prompt has ", length, " tokens, the model takes ", most_positions(),
+                      " (shorten it)"));
+    }
+    const int64_t most = std::min(length + request.max_new_tokens, most_positions());
+    if (!scheduler_.fits(most)) {
+        refuse(concat("a prompt of ", length, " tokens and up to ", most - length,
+                      " new ones do not fit the cache of ", scheduler_.pool().size() * kPageTokens,
+                      " (ask for fewer, or give the engine a larger cache)"));
+    }
+}
+
+RequestId Engine::submit(Request request) {
+    check(request);
+    auto active = std::make_unique<Active>(std::move(request));
+    const auto& config = model_.config;
+    Request& asked = active->request;
+    if (asked.num_ids <= 0 || asked.num_ids > config.vocab_size) asked.num_ids = config.vocab_size;
+    Sequence& sequence = active->sequence;
+    sequence.priority = asked.priority;
+    sequence.domain = asked.domain;
+    sequence.tokens = asked.prompt;
+    sequence.most_tokens =
+        std::min(active->prompt_tokens() + asked.max_new_tokens, most_positions());
+    active->result.prompt_tokens = active->prompt_tokens();
+    const std::lock_guard lock(mutex_);
+    const RequestId id = sequence.id = ++last_id_;
+    submitted_.push_back(std::move(active));
+    noted_.notify_one();
+    return id;
+}
+
+void Engine::cancel(RequestId id) {
+    const std::lock_guard lock(mutex_);
+    cancelled_.push_back(id);
+    noted_.notify_one();
+}
+
+bool Engine::wait(std::chrono::milliseconds at_most) {
+    if (!active_.empty()) return true;
+    std::unique_lock lock(mutex_);
+    return noted_.wait_for(lock, at_most,
+                           [this] { return !submitted_.empty() || !cancelled_.empty(); });
+}
+
+/// Reads what other threads left. Handlers are called without the lock, so they may leave more.
+void Engine::take_notes() {
+    std::vector<std::unique_ptr<Active>> submitted;
+    std::vector<RequestId> cancelled;
+    {
+        const std::lock_guard lock(mutex_);
+        submitted.swap(submitted_);
+        cancelled.swap(cancelled_);
+    }
+    for (auto& active : submitted) {
+        totals_.prompt_tokens += active->prompt_tokens();
+        Sequence& sequence = active->sequence;
+        active_.emplace(sequence.id, std::move(active));
+        scheduler_.add(sequence);
+    }
+    for (const RequestId id : cancelled) {
+        const auto found = active_.find(id);
+        if (found == active_.end()) continue;
+        found->second->result.finish_reason = FinishReason::cancelled;
+        finish(*found->second);
+    }
+}
+
+Engine::Active& Engine::of(const Run& run) {
+    return *active_.at(run.sequence->id);
+}
+
+bool Engine::step() {
+    take_notes();
+    const Step& step = scheduler_.next();
+    totals_.preemptions += step.preempted;
+    if (step.runs.empty()) return !active_.empty();
+    const auto now = Clock::now();
+    for (const Run& run : step.runs) {
+        Active& active = of(run);
+        if (active.started == Clock::time_point()) {
+            active.started = now;
+            active.result.reused_tokens = run.sequence->reused;
+            totals_.reused_tokens += run.sequence->reused;
+        }
+    }
+    ++totals_.steps;
+    totals_.step_tokens += step.tokens();
+    runner_.forward(step);
+    decide(step);
+    if (options_.draft_tokens > 0) follow_and_draft(step);
+    settle(step);
+    return true;
+}
+
+/// Chooses the next tokens of all runs that reach their sequence's end, a block of logits at a
+/// time.
+void Engine::decide(const Step& step) {
+    for (const Run& run : step.runs) of(run).last_row = run.begin + run.count - 1;
+    size_t first = 0;
+    int64_t rows = 0;
+    for (size_t i = 0; i < step.runs.size(); ++i) {
+        const int64_t more = 1 + int64_t(step.runs[i].sequence->drafts.size());
+        if (rows + more > kLogitRows && rows > 0) {
+            decide_block(step, first, i);
+            first = i;
+            rows = 0;
+        }
+        rows += step.runs[i].decides() ? more : 0;
+    }
+    decide_block(step, first, step.runs.size());
+}
+
+void Engine::decide_block(const Step& step, size_t first, size_t end) {
+    std::vector<int64_t> rows;
+    std::vector<const Run*> runs;
+    bool logprobs = false;
+    int64_t begin = 0;  // of the run in the step
+    for (size_t i = 0; i < first; ++i) begin += step.runs[i].count;
+    for (size_t i = first; i < end; begin += step.runs[i++].count) {
+        const Run& run = step.runs[i];
+        if (!run.decides()) continue;
+        Active& active = of(run);
+        active.first_logit_row = int64_t(rows.size());
+        logprobs = logprobs || active.request.logprobs;
+        const int64_t deciding = 1 + int64_t(run.sequence->drafts.size());
+        for (int64_t row = run.count - deciding; row < run.count; ++row)
+            rows.push_back(begin + row);
+        runs.push_back(&run);
+    }
+    if (runs.empty()) return;
+    const Tensor logits = runner_.logits(rows);
+    context_.threads.parallel_for(int64_t(runs.size()), [&](int64_t i) {
+        choose(of(*runs[size_t(i)]), *runs[size_t(i)], logits);
+    });
+    const Workspace::Scope scope(context_.workspace);
+    Tensor losses;
+    if (logprobs) {
+        Tensor targets = context_.workspace.take({int64_t(rows.size())}, DType::i32);
+        std::ranges::fill(targets.values<int32_t>(), -1);
+        for (const Run* run : runs) {
+            const Active& active = of(*run);
+            std::ranges::copy(active.chosen, targets.data_as<int32_t>() + active.first_logit_row);
+        }
+        losses = context_.workspace.take({int64_t(rows.size())}, DType::f32);
+        Tensor no_gradient;
+        ops::cross_entropy(context_, logits, targets, 1, losses, no_gradient);
+    }
+    for (const Run* run : runs) {
+        Active& active = of(*run);
+        const auto values = logprobs ? losses.values<float>() : std::span<float>();
+        report(active, logits, values);
+    }
+}
+
+/// Row i decides after draft i − 1; a choice that is not the draft ends the run.
+void Engine::choose(Active& active, const Run& run, const Tensor& logits) {
+    const std::vector<int32_t>& drafts = run.sequence->drafts;
+    const auto known = int64_t(run.sequence->tokens.size());
+    active.chosen.clear();
+    for (size_t i = 0; i <= drafts.size(); ++i) {
+        const auto row = logits.row<float>(active.first_logit_row + int64_t(i))
+                             .first(size_t(active.request.num_ids));
+        const int32_t token = active.sampler.sample(row, known + int64_t(i));
+        active.chosen.push_back(token);
+        active.sampler.accept(token);
+        if (token < 0 || i == drafts.size() || token != drafts[i]) break;
+    }
+}
+
+/// Tells the request's handler what was chosen and appends it to the sequence.
+void Engine::report(Active& active, const Tensor& logits, std::span<const float> logprobs) {
+    Sequence& sequence = active.sequence;
+    const auto& request = active.request;
+    active.result.draft_tokens += int64_t(sequence.drafts.size());
+    totals_.draft_tokens += int64_t(sequence.drafts.size());
+    active.last_row = int64_t(sequence.tokens.size()) - 1;
+    sequence.drafts.clear();
+    for (size_t i = 0; i < active.chosen.size() && !active.finished; ++i) {
+        const int32_t token = active.chosen[i];
+        const auto end = [&](FinishReason reason) {
+            active.finished = true;
+            active.result.finish_reason = reason;
+        };
+        if (token < 0) {
+            active.result.error = "the model's output is not a number (check the weights)";
+            end(FinishReason::error);
+            break;
+        }
+        if (i > 0) {
+            ++active.last_row;
+            ++active.result.accepted_tokens;
+            ++totals_.accepted_tokens;
+        }
+        if (int64_t(sequence.tokens.size()) >= sequence.most_tokens) {
+            end(FinishReason::length);
+            break;
+        }
+        if (std::ranges::find(request.stop_ids, token) != request.stop_ids.end()) {
+            end(FinishReason::stop);
+            break;
+        }
+        if (active.result.tokens.empty()) active.first_token = Clock::now();
+        sequence.tokens.push_back(token);
+        active.result.tokens.push_back(token);
+        ++totals_.generated_tokens;
+        GeneratedToken generated = {.id = token};
+        std::vector<TokenLogprob> top;
+        if (request.logprobs) {
+            const int64_t row = active.first_logit_row + int64_t(i);
+            generated.logprob = -logprobs[size_t(row)];
+            top = top_logprobs(logits.row<float>(row), {token, generated.logprob},
+                               request.top_logprobs);
+            generated.top = top;
+        }
+        bool wanted = true;
+        try {
+            wanted = !request.on_token || request.on_token(generated);
+            if (!wanted) end(FinishReason::stop);
+        } catch (const std::exception& error) {
+            active.result.error = error.what();
+            end(FinishReason::error);
+            break;
+        }
+        if (wanted && int64_t(sequence.tokens.size()) >= sequence.most_tokens) {
+            end(FinishReason::length);
+        }
+    }
+}
+
+/// The MTP module takes the step's true rows, then guesses what follows the runs that go on.
+void Engine::follow_and_draft(const Step& step) {
+    std::vector<int64_t> counts;
+    std::vector<ModelRunner::DraftWish> wishes;
+    for (size_t i = 0; i < step.runs.size(); ++i) {
+        const Run& run = step.runs[i];
+        const Active& active = of(run);
+        const auto known = int64_t(run.sequence->tokens.size());
+        const int64_t count = std::min(active.last_row, known - 2) - run.begin + 1;
+        counts.push_back(std::max<int64_t>(count, 0));
+        const bool goes_on = run.begin + counts[i] == known - 1 && !active.finished;
+        if (!goes_on || counts[i] == 0 || !active.request.speculate) continue;
+        const int64_t room = run.sequence->most_tokens - known - 1;
+        wishes.push_back({.run = i,
+                          .count = std::clamp<int64_t>(room, 0, options_.draft_tokens),
+                          .num_ids = active.request.num_ids});
+    }
+    runner_.follow(step, counts);
+    runner_.draft(step, std::move(wishes));
+}
+
+void Engine::settle(const Step& step) {
+    const std::vector<Run> runs = step.runs;  // finishing changes the scheduler's
+    for (const Run& run : runs) {
+        Active& active = of(run);
+        scheduler_.advance(*run.sequence, std::max(run.sequence->cached, active.last_row + 1));
+        if (active.finished) finish(active);
+    }
+}
+
+void Engine::finish(Active& active) {
+    const auto now = Clock::now();
+    RequestResult& result = active.result;
+    const bool has_started = active.started != Clock::time_point();
+    const bool has_token = active.first_token != Clock::time_point();
+    result.queue_seconds = seconds((has_started ? active.started : now) - active.submitted);
+    if (has_started) {
+        result.prefill_seconds = seconds((has_token ? active.first_token : now) - active.started);
+    }
+    if (has_token) result.decode_seconds = seconds(now - active.first_token);
+    scheduler_.remove(active.sequence);
+    const auto node = active_.extract(active.sequence.id);
+    if (active.request.on_finish) active.request.on_finish(result);
+}
+
+EngineStats Engine::stats() const {
+    EngineStats stats = totals_;
+    stats.running = scheduler_.running();
+    stats.waiting = scheduler_.waiting();
+    stats.pages = scheduler_.pool().size();
+    stats.free_pages = scheduler_.pool().free_pages();
+    stats.idle_pages = scheduler_.pool().idle_pages();
+    return stats;
+}
+
+}  // namespace hadal::infer

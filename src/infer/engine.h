@@ -1,0 +1,110 @@
+// Serves many requests from one model: continuous batching over a paged latent cache, shared
+// prefixes, speculation. docs/engine.md is its description.
+//
+//     infer::Engine engine(context, model, {});
+//     engine.submit({.prompt = ids, .on_token = …, .on_finish = …});
+//     while (engine.step()) {}
+//
+// A request's text depends on the request alone: not on what else runs, nor on the options below.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/context.h"
+#include "infer/batch_scheduler.h"
+#include "infer/model_runner.h"
+#include "infer/request.h"
+#include "model/transformer.h"
+
+namespace hadal::infer {
+
+struct EngineOptions {
+    int64_t cache_bytes = int64_t(1) << 30;  // of latents; never exceeded
+    int64_t max_sequences = 64;              // that run at one time
+    int64_t max_step_tokens = 512;           // rows of a step
+    int64_t draft_tokens = 0;  // guesses per step, by the first MTP module; 0: no speculation
+    bool share_prefixes = true;
+};
+
+/// Bytes of a page of the latent cache, all layers.
+int64_t cache_page_bytes(const model::Model& model);
+
+/// Totals since the engine was made, and its present state.
+struct EngineStats {
+    int64_t steps = 0;
+    int64_t step_tokens = 0;    // rows computed
+    int64_t prompt_tokens = 0;  // of finished and running requests
+    int64_t reused_tokens = 0;  // of them, found in the cache
+    int64_t generated_tokens = 0;
+    int64_t draft_tokens = 0;
+    int64_t accepted_tokens = 0;
+    int64_t preemptions = 0;
+    int64_t running = 0;
+    int64_t waiting = 0;
+    int64_t pages = 0;       // of the cache
+    int64_t free_pages = 0;  // free now
+    int64_t idle_pages = 0;  // hold prefixes that nobody uses now
+};
+
+class Engine {
+  public:
+    /// `context` and `model` must outlive the engine; nobody else may use the context while a step
+    /// runs. Error(usage) for options that cannot be: a cache of less than one page, speculation
+    /// without an MTP module.
+    Engine(Context& context, const model::Model& model, const EngineOptions& options);
+    ~Engine();
+
+    /// From any thread, from inside a handler too. Error(bad_input) before anything is queued: an
+    /// empty prompt, an id outside the vocabulary, a prompt longer than the model takes or than the
+    /// cache could ever hold; Error(usage) for sampling options out of range.
+    RequestId submit(Request request);
+    /// The same checks alone.
+    void check(const Request& request) const;
+    /// Ends a request before its next step; nothing happens if it has ended. From any thread.
+    void cancel(RequestId id);
+
+    /// One step of the model and the handlers' calls. False if there was nothing to do. From one
+    /// thread.
+    bool step();
+    /// Waits until step() has something to do, at most so long; true if it has.
+    bool wait(std::chrono::milliseconds at_most);
+
+    /// From the thread that calls step().
+    EngineStats stats() const;
+
+  private:
+    struct Active;
+    using Clock = std::chrono::steady_clock;
+
+    int64_t most_positions() const;
+    void take_notes();
+    void decide(const Step& step);
+    void decide_block(const Step& step, size_t first, size_t end);
+    void choose(Active& active, const Run& run, const Tensor& logits);
+    void report(Active& active, const Tensor& logits, std::span<const float> logprobs);
+    void follow_and_draft(const Step& step);
+    void settle(const Step& step);
+    void finish(Active& active);
+    Active& of(const Run& run);
+
+    Context& context_;
+    const model::Model& model_;
+    EngineOptions options_;
+    BatchScheduler scheduler_;
+    ModelRunner runner_;
+    std::map<RequestId, std::unique_ptr<Active>> active_;
+    EngineStats totals_;
+
+    std::mutex mutex_;  // guards what follows: notes of other threads
+    std::condition_variable noted_;
+    std::vector<std::unique_ptr<Active>> submitted_;
+    std::vector<RequestId> cancelled_;
+    RequestId last_id_ = 0;
+};
+
+}  // namespace hadal::infer

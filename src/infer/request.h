@@ -1,0 +1,63 @@
+// What is asked of the engine, and what comes back.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "infer/sampler.h"
+
+namespace hadal::infer {
+
+using RequestId = uint64_t;
+
+enum class FinishReason {
+    stop,       // a stop id, or the handler wanted no more
+    length,     // max_new_tokens, or the end of the model's context
+    cancelled,  // by Engine::cancel
+    error       // RequestResult::error says which
+};
+std::string_view name(FinishReason reason);
+
+struct GeneratedToken {
+    int32_t id;
+    float logprob = 0;                       // if Request::logprobs
+    std::span<const TokenLogprob> top = {};  // the most probable ones, falling
+};
+
+struct RequestResult {
+    std::vector<int32_t> tokens;  // without the stop id
+    FinishReason finish_reason = FinishReason::length;
+    std::string error;
+    int64_t prompt_tokens = 0;
+    int64_t reused_tokens = 0;    // of the prompt, found in the cache
+    int64_t draft_tokens = 0;     // proposed
+    int64_t accepted_tokens = 0;  // of them accepted
+    int64_t preemptions = 0;
+    double queue_seconds = 0;    // from submission to the first step
+    double prefill_seconds = 0;  // from there to the first token
+    double decode_seconds = 0;   // from there to the last
+};
+
+struct Request {
+    std::vector<int32_t> prompt;
+    int64_t max_new_tokens = 128;
+    SamplingOptions sampling = {};
+    std::vector<int32_t> stop_ids = {};
+    int64_t num_ids = 0;       // ids below this are chosen; 0: all of the head's
+    bool logprobs = false;     // of every token
+    int64_t top_logprobs = 0;  // and of so many most probable ones
+    bool speculate = true;     // where the engine does
+    int priority = 0;          // higher runs first
+    uint64_t domain = 0;       // prefixes are shared within a domain only (tenants)
+
+    /// Called with every new token; false ends the text after it. A stop id is not passed on.
+    std::function<bool(const GeneratedToken&)> on_token = {};
+    /// Called once, last.
+    std::function<void(const RequestResult&)> on_finish = {};
+};
+
+}  // namespace hadal::infer

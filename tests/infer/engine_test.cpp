@@ -1,0 +1,310 @@
+#include "infer/engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <thread>
+
+#include "core/random.h"
+#include "infer/generator.h"
+#include "model/rotary_scaling.h"
+#include "model/support.h"
+
+using namespace hadal;
+using namespace hadal::infer;
+
+namespace {
+
+constexpr int64_t kVocab = 24;
+
+/// A small random model whose MTP module agrees with the main model now and then.
+model::Model random_model(Context& context, DType dtype) {
+    model::ModelConfig config = model::preset("tiny");
+    config.vocab_size = kVocab;
+    config.initializer_range = 0.1;
+    config.max_position_embeddings = 512;
+    return {config, model::init_weights(context, config, dtype, 3),
+            model::rotary_table(config, 512, DType::f32)};
+}
+
+std::vector<int32_t> ids_of(int64_t count, uint64_t seed) {
+    RandomSequence random(seed);
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < count; ++i) ids.push_back(int32_t(random.below(kVocab)));
+    return ids;
+}
+
+/// Collects what an engine says to a request.
+struct Outcome {
+    std::vector<int32_t> streamed;
+    std::vector<float> logprobs;
+    RequestResult result;
+    int finishes = 0;
+};
+
+Request listening(Outcome& outcome, Request request) {
+    request.on_token = [&outcome](const GeneratedToken& token) {
+        outcome.streamed.push_back(token.id);
+        outcome.logprobs.push_back(token.logprob);
+        return true;
+    };
+    request.on_finish = [&outcome](const RequestResult& result) {
+        outcome.result = result;
+        ++outcome.finishes;
+    };
+    return request;
+}
+
+Request random_request(RandomSequence& random) {
+    Request request;
+    request.prompt = ids_of(int64_t(1 + random.below(90)), random.below(3));
+    const auto shared = ids_of(150, 9);
+    if (random.below(2) == 0) {
+        request.prompt.insert(request.prompt.begin(), shared.begin(),
+                              shared.begin() + int64_t(random.below(150)));
+    }
+    request.max_new_tokens = int64_t(1 + random.below(40));
+    request.sampling.temperature = random.below(2) == 0 ? 0 : 0.9;
+    request.sampling.seed = random.below(100);
+    if (random.below(4) == 0) request.sampling.frequency_penalty = 0.5;
+    if (random.below(3) == 0) request.stop_ids = {int32_t(random.below(kVocab))};
+    request.priority = int(random.below(2));
+    request.logprobs = true;
+    return request;
+}
+
+EngineOptions with_pages(const model::Model& model, int64_t pages) {
+    return {.cache_bytes = pages * cache_page_bytes(model), .max_sequences = 8};
+}
+
+Outcome alone(Context& context, const model::Model& model, const Request& request) {
+    Outcome outcome;
+    Engine engine(context, model, with_pages(model, 16));
+    engine.submit(listening(outcome, request));
+    while (engine.step()) {
+    }
+    return outcome;
+}
+
+}  // namespace
+
+TEST_CASE("engine: a request's text and log-probabilities have the bits of running alone") {
+    for (const Isa isa : {best_isa(), Isa::portable}) {
+        CAPTURE(name(isa));
+        test::Machine machine(3, isa), single(1, isa);
+        const model::Model model = random_model(machine.context, DType::bf16);
+        int64_t preemptions = 0, reused = 0, accepted = 0;
+        for (uint64_t seed = 0; seed < 6; ++seed) {
+            CAPTURE(seed);
+            RandomSequence random(seed);
+            EngineOptions options = with_pages(model, 9);  // so few that sequences are preempted
+            options.max_sequences = int64_t(2 + random.below(6));
+            options.max_step_tokens = int64_t(16 + random.below(80));
+            options.draft_tokens = int64_t(random.below(3));
+            options.share_prefixes = random.below(3) > 0;
+            Engine engine(machine.context, model, options);
+            std::map<RequestId, std::pair<Request, Outcome>> all;
+            for (int submitted = 0; submitted < 14 || engine.step();) {
+                if (submitted < 14 && random.below(3) == 0) {
+                    const Request request = random_request(random);
+                    auto& entry = all[RequestId(submitted)];
+                    entry.first = request;
+                    engine.submit(listening(entry.second, request));
+                    ++submitted;
+                } else {
+                    engine.step();
+                }
+            }
+            for (const auto& [id, entry] : all) {
+                CAPTURE(id);
+                const Outcome expected = alone(single.context, model, entry.first);
+                const Outcome& outcome = entry.second;
+                CHECK(outcome.finishes == 1);
+                CHECK(outcome.result.tokens == expected.result.tokens);
+                CHECK(outcome.streamed == outcome.result.tokens);
+                CHECK(outcome.logprobs == expected.logprobs);
+                CHECK(outcome.result.finish_reason == expected.result.finish_reason);
+            }
+            const EngineStats stats = engine.stats();
+            preemptions += stats.preemptions;
+            reused += stats.reused_tokens;
+            accepted += stats.accepted_tokens;
+            CHECK(stats.free_pages + stats.idle_pages == stats.pages);
+        }
+        CHECK(preemptions > 0);  // otherwise the test proves less than it says
+        CHECK(reused > 0);
+        CHECK(accepted > 0);
+    }
+}
+
+TEST_CASE("engine: log-probabilities are those that scoring gives, of all ids that can follow") {
+    test::Machine machine;
+    const model::Model model = random_model(machine.context, DType::f32);
+    Request request{.prompt = ids_of(20, 1), .max_new_tokens = 5};
+    request.logprobs = true;
+    request.top_logprobs = kVocab;
+    std::vector<std::vector<TokenLogprob>> tops;
+    std::vector<GeneratedToken> tokens;
+    request.on_token = [&](const GeneratedToken& token) {
+        tops.emplace_back(token.top.begin(), token.top.end());
+        tokens.push_back(token);
+        return true;
+    };
+    Engine engine(machine.context, model, with_pages(model, 4));
+    engine.submit(request);
+    while (engine.step()) {
+    }
+    REQUIRE(tokens.size() == 5);
+    std::vector<int32_t> ids = request.prompt;
+    for (const GeneratedToken& token : tokens) ids.push_back(token.id);
+    Tensor rows = Tensor::zeros({1, int64_t(ids.size())}, DType::i32);
+    std::ranges::copy(ids, rows.values<int32_t>().begin());
+    const model::TokenBatch batch = model::make_batch(rows);
+    auto saved =
+        model::allocate_saved(model.config, batch.ids.count(), DType::f32, false, test::owned());
+    Tensor logprobs = Tensor::zeros({batch.ids.count()}, DType::f32);
+    model::evaluate(machine.context, model, batch, {}, saved, &logprobs);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+        // Scoring attends in expanded form: equal to rounding.
+        CHECK(std::abs(tokens[i].logprob - logprobs.values<float>()[19 + i]) < 1e-4);
+        double total = 0;
+        for (const TokenLogprob& entry : tops[i]) total += std::exp(double(entry.logprob));
+        CHECK(std::abs(total - 1) < 1e-5);
+        CHECK(tops[i][0].id == tokens[i].id);  // greedy
+        CHECK(tops[i][0].logprob == tokens[i].logprob);
+    }
+}
+
+TEST_CASE("engine: one prompt asked for many times is computed once") {
+    test::Machine machine;
+    const model::Model model = random_model(machine.context, DType::bf16);
+    Engine engine(machine.context, model, with_pages(model, 40));
+    std::vector<Outcome> outcomes(6);
+    for (Outcome& outcome : outcomes) {
+        Request request{.prompt = ids_of(256, 1), .max_new_tokens = 4};
+        engine.submit(listening(outcome, request));
+    }
+    while (engine.step()) {
+    }
+    for (const Outcome& outcome : outcomes) CHECK(outcome.streamed == outcomes[0].streamed);
+    CHECK(engine.stats().step_tokens == 256 + 5 + 6 * 3);
+    CHECK(engine.stats().reused_tokens == 5 * 256);
+}
+
+TEST_CASE("engine: cancelling ends a request at its next step and gives its pages back") {
+    test::Machine machine;
+    const model::Model model = random_model(machine.context, DType::bf16);
+    EngineOptions options = with_pages(model, 16);
+    options.share_prefixes = false;
+    Engine engine(machine.context, model, options);
+    Outcome kept, cancelled, never_started;
+    engine.submit(listening(kept, {.prompt = ids_of(9, 1), .max_new_tokens = 20}));
+    const RequestId id =
+        engine.submit(listening(cancelled, {.prompt = ids_of(9, 2), .max_new_tokens = 200}));
+    for (int i = 0; i < 5; ++i) engine.step();
+    const RequestId waiting =
+        engine.submit(listening(never_started, {.prompt = ids_of(9, 3), .max_new_tokens = 9}));
+    engine.cancel(id);
+    engine.cancel(waiting);
+    engine.cancel(12345);
+    engine.step();
+    CHECK(cancelled.finishes == 1);
+    CHECK(cancelled.result.finish_reason == FinishReason::cancelled);
+    CHECK(cancelled.streamed.size() == 5);
+    CHECK(never_started.finishes == 1);
+    CHECK(never_started.streamed.empty());
+    while (engine.step()) {
+    }
+    CHECK(kept.result.tokens.size() == 20);
+    CHECK(engine.stats().free_pages == 16);
+}
+
+TEST_CASE("engine: handlers may submit and cancel; one that throws ends its own request only") {
+    test::Machine machine;
+    const model::Model model = random_model(machine.context, DType::bf16);
+    Engine engine(machine.context, model, with_pages(model, 16));
+    Outcome first, second, broken;
+    Request request = listening(first, {.prompt = ids_of(9, 1), .max_new_tokens = 4});
+    request.on_finish = [&](const RequestResult& result) {
+        first.result = result;
+        engine.submit(listening(second, {.prompt = ids_of(9, 1), .max_new_tokens = 6}));
+    };
+    engine.submit(request);
+    Request thrower = listening(broken, {.prompt = ids_of(9, 2), .max_new_tokens = 4});
+    thrower.on_token = [](const GeneratedToken&) -> bool {
+        throw std::runtime_error("pipe closed");
+    };
+    engine.submit(thrower);
+    while (engine.step()) {
+    }
+    CHECK(broken.result.finish_reason == FinishReason::error);
+    CHECK(broken.result.error == "pipe closed");
+    REQUIRE(second.result.tokens.size() == 6);
+    CHECK(std::equal(first.result.tokens.begin(), first.result.tokens.end(),
+                     second.result.tokens.begin()));
+}
+
+TEST_CASE("engine: weights that give no numbers end the request with an error, not the engine") {
+    test::Machine machine;
+    model::Model model = random_model(machine.context, DType::f32);
+    const int32_t poisoned = 7;
+    model.weights.embed_tokens.row<float>(poisoned)[0] = NAN;
+    Engine engine(machine.context, model, with_pages(model, 16));
+    Outcome bad, good;
+    engine.submit(listening(bad, {.prompt = {1, 2, poisoned}, .max_new_tokens = 4}));
+    Request clean = listening(good, {.prompt = {1, 2, 3}, .max_new_tokens = 4});
+    clean.sampling.logit_bias = {{poisoned, -100}};
+    engine.submit(clean);
+    while (engine.step()) {
+    }
+    CHECK(bad.result.finish_reason == FinishReason::error);
+    CHECK(bad.result.error.find("not a number") != std::string::npos);
+    CHECK(good.result.tokens.size() == 4);
+}
+
+TEST_CASE("engine: other threads submit and cancel while it runs") {
+    test::Machine machine;
+    const model::Model model = random_model(machine.context, DType::bf16);
+    Engine engine(machine.context, model, with_pages(model, 32));
+    constexpr int kThreads = 3, kEach = 8;
+    std::atomic<int> finished = 0;
+    std::vector<std::thread> clients;
+    for (int t = 0; t < kThreads; ++t) {
+        clients.emplace_back([&, t] {
+            for (int i = 0; i < kEach; ++i) {
+                Request request{.prompt = ids_of(5 + i, uint64_t(t)), .max_new_tokens = 12};
+                request.on_finish = [&](const RequestResult&) { ++finished; };
+                const RequestId id = engine.submit(request);
+                if (i % 3 == 0) engine.cancel(id);
+            }
+        });
+    }
+    while (finished < kThreads * kEach) {
+        if (engine.wait(std::chrono::milliseconds(20))) engine.step();
+    }
+    for (std::thread& client : clients) client.join();
+    CHECK_FALSE(engine.step());
+}
+
+TEST_CASE("engine: impossible requests and options are refused with a reason") {
+    test::Machine machine;
+    const model::Model model = random_model(machine.context, DType::bf16);
+    Engine engine(machine.context, model, with_pages(model, 2));
+    const auto refused = [&](Request request, const char* reason) {
+        CHECK_THROWS_WITH_AS(engine.submit(std::move(request)), doctest::Contains(reason), Error);
+    };
+    refused({.prompt = {}}, "holds no token");
+    refused({.prompt = {1, kVocab}}, "outside the vocabulary");
+    refused({.prompt = ids_of(512, 1)}, "the model takes 512");
+    refused({.prompt = ids_of(100, 1), .max_new_tokens = 100}, "do not fit the cache of 128");
+    Request hot{.prompt = {1}};
+    hot.sampling.temperature = -1;
+    refused(hot, "--temperature");
+    CHECK_FALSE(engine.step());
+    CHECK_THROWS_WITH_AS(Engine(machine.context, model, {.cache_bytes = 10}),
+                         doctest::Contains("holds no page"), Error);
+    model::Model without = model;
+    without.config.num_nextn_predict_layers = 0;
+    CHECK_THROWS_WITH_AS(Engine(machine.context, without, {.draft_tokens = 1}),
+                         doctest::Contains("no MTP module"), Error);
+}
