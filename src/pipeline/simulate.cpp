@@ -1,0 +1,204 @@
+#include "pipeline/simulate.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace hadal::pipeline {
+
+namespace {
+
+constexpr double kNotYet = -1;
+
+class Simulator {
+  public:
+    Simulator(const Schedule& schedule, const Timing& timing)
+        : schedule_(schedule),
+          timing_(timing),
+          next_(size_t(schedule.ranks), 0),
+          free_at_(size_t(schedule.ranks), 0.0),
+          forward_end_(size_t(schedule.stages) * size_t(schedule.micro_batches), kNotYet),
+          gradient_end_(forward_end_) {
+        for (const std::vector<Action>& actions : schedule.actions) {
+            timeline_.spans.emplace_back(actions.size());
+        }
+    }
+
+    Timeline run() {
+        // Each round lets every rank go as far as it can; the order of the ranks changes nothing.
+        for (bool moved = true; moved;) {
+            moved = false;
+            for (int rank = 0; rank < schedule_.ranks; ++rank) moved |= advance(rank);
+        }
+        for (int rank = 0; rank < schedule_.ranks; ++rank) {
+            if (next_[size_t(rank)] < schedule_.actions[size_t(rank)].size()) {
+                throw Error(Error::Kind::internal,
+                            concat("schedule ", schedule_.name, ": rank ", rank,
+                                   " waits for ever at action ", next_[size_t(rank)]));
+            }
+        }
+        place_messages();
+        sum_up();
+        return std::move(timeline_);
+    }
+
+  private:
+    double& at(std::vector<double>& ends, const Chunk& chunk) const {
+        return ends[size_t(chunk.stage) * size_t(schedule_.micro_batches) +
+                    size_t(chunk.micro_batch)];
+    }
+
+    /// When a result that `from` made reaches the rank of `to`; kNotYet if it is not made yet.
+    double arrival(std::vector<double>& ends, const Chunk& from, const Chunk& to) const {
+        const double end = at(ends, from);
+        const bool same_rank = schedule_.rank_of(from) == schedule_.rank_of(to);
+        return end == kNotYet || same_rank ? end : end + timing_.message;
+    }
+
+    /// When everything that `action` needs is there; kNotYet if something is not.
+    double inputs_ready(const Action& action) {
+        double ready = 0;
+        const auto need = [&ready](double time) {
+            ready = ready == kNotYet || time == kNotYet ? kNotYet : std::max(ready, time);
+        };
+        if (action.runs_forward() && action.chunk.stage > 0) {
+            const Chunk before = {action.chunk.stage - 1, action.chunk.micro_batch};
+            need(arrival(forward_end_, before, action.chunk));
+        }
+        const Chunk& back = action.backward_chunk();
+        if (action.runs_backward_input()) {
+            need(at(forward_end_, back));
+            if (back.stage + 1 < schedule_.stages) {
+                need(arrival(gradient_end_, {back.stage + 1, back.micro_batch}, back));
+            }
+        } else if (action.runs_backward_weight()) {
+            need(at(gradient_end_, back));
+        }
+        return ready;
+    }
+
+    bool advance(int rank) {
+        const std::vector<Action>& actions = schedule_.actions[size_t(rank)];
+        size_t& i = next_[size_t(rank)];
+        const size_t first = i;
+        for (; i < actions.size(); ++i) {
+            const Action& action = actions[i];
+            if (action.is_message()) continue;
+            const double ready = inputs_ready(action);
+            if (ready == kNotYet) break;
+            const double begin = std::max(ready, free_at_[size_t(rank)]);
+            const double end = begin + timing_.duration(action);
+            timeline_.spans[size_t(rank)][i] = {begin, end};
+            free_at_[size_t(rank)] = end;
+            if (action.runs_forward()) at(forward_end_, action.chunk) = end;
+            if (action.runs_backward_input()) at(gradient_end_, action.backward_chunk()) = end;
+        }
+        return i > first;
+    }
+
+    void place_messages() {
+        for (size_t rank = 0; rank < schedule_.actions.size(); ++rank) {
+            for (size_t i = 0; i < schedule_.actions[rank].size(); ++i) {
+                const Action& action = schedule_.actions[rank][i];
+                if (!action.is_message()) continue;
+                const bool forward = action.payload == Payload::activation;
+                const double sent = at(forward ? forward_end_ : gradient_end_, action.chunk);
+                timeline_.spans[rank][i] = {sent, sent + timing_.message};
+            }
+        }
+    }
+
+    void sum_up() {
+        for (const double end : free_at_) timeline_.makespan = std::max(timeline_.makespan, end);
+        for (size_t rank = 0; rank < schedule_.actions.size(); ++rank) {
+            double busy = 0;
+            int live = 0, peak = 0;
+            for (const Action& action : schedule_.actions[rank]) {
+                if (action.is_message()) continue;
+                busy += timing_.duration(action);
+                if (action.runs_forward()) peak = std::max(peak, ++live);
+                if (action.runs_backward_weight()) --live;
+            }
+            timeline_.busy.push_back(busy);
+            timeline_.idle.push_back(timeline_.makespan - busy);
+            timeline_.peak_activations.push_back(peak);
+        }
+    }
+
+    const Schedule& schedule_;
+    const Timing& timing_;
+    std::vector<size_t> next_;          // [ranks] first action that has not run
+    std::vector<double> free_at_;       // [ranks]
+    std::vector<double> forward_end_;   // [stages · micro_batches]
+    std::vector<double> gradient_end_;  // [stages · micro_batches]
+    Timeline timeline_;
+};
+
+void check_times(const StageTimes& times) {
+    const auto require_time = [](const char* what, double value) {
+        if (!std::isfinite(value) || value < 0) {
+            throw Error(Error::Kind::usage, concat("the time of ", what, " is ", value,
+                                                   " (it must be a number of at least 0)"));
+        }
+    };
+    require_time("a forward", times.forward);
+    require_time("a backward", times.backward);
+    require_time("a weight gradient", times.weight);
+    require_time("an overlapped pair", times.overlapped);
+    if (times.weight > times.backward) {
+        throw Error(
+            Error::Kind::usage,
+            concat("a weight gradient of ", times.weight, " is longer than the backward of ",
+                   times.backward, " that it is a part of (the backward counts both parts)"));
+    }
+    if (times.overlapped < std::max(times.forward, times.backward)) {
+        throw Error(Error::Kind::usage, concat("an overlapped pair of ", times.overlapped,
+                                               " is shorter than its longer half (give at least ",
+                                               std::max(times.forward, times.backward), ")"));
+    }
+}
+
+}  // namespace
+
+double Timing::duration(const Action& action) const {
+    const StageTimes& times = of(action.chunk.stage);
+    switch (action.kind) {
+        case ActionKind::forward:
+            return times.forward;
+        case ActionKind::backward:
+            return times.backward;
+        case ActionKind::backward_input:
+            return times.backward_input();
+        case ActionKind::backward_weight:
+            return times.weight;
+        case ActionKind::forward_backward: {
+            const StageTimes& back = of(action.backward.stage);
+            if (&back == &times) return times.overlapped;
+            const double saved = std::min(times.forward + times.backward - times.overlapped,
+                                          back.forward + back.backward - back.overlapped);
+            return times.forward + back.backward - saved;
+        }
+        case ActionKind::send:
+        case ActionKind::receive:
+            return message;
+    }
+    HADAL_ASSERT(false);
+    return 0;
+}
+
+void check_timing(const Timing& timing, int stages) {
+    HADAL_ASSERT(timing.stages.size() == 1 || timing.stages.size() == size_t(stages));
+    for (const StageTimes& times : timing.stages) check_times(times);
+    if (!std::isfinite(timing.message) || timing.message < 0) {
+        throw Error(Error::Kind::usage, concat("the time of a message is ", timing.message,
+                                               " (it must be a number of at least 0)"));
+    }
+}
+
+Timeline simulate(const Schedule& schedule, const Timing& timing) {
+    check_timing(timing, schedule.stages);
+    return Simulator(schedule, timing).run();
+}
+
+}  // namespace hadal::pipeline
