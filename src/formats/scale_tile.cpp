@@ -165,6 +165,7 @@ void dequantize_tiles(const TiledMatrix& x, Tensor& y) {
 void quantize_tiles(const Tensor& x, TiledMatrix& q) {
     require(q, {-1, -1}, "q");
     require_wide(x, q.codes.shape(), "x");
+    if (x.count() == 0) std::ranges::fill(q.scale.values<float>(), 1.0f);  // of no element
     with_types(q, x, [&]<class Code, class Value>() { quantize<Code, Value>(x, q); });
 }
 

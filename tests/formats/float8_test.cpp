@@ -71,3 +71,25 @@ TEST_CASE("float8: what is too large saturates and what is no number stays none"
     CHECK(to_f8_e4m3(0x1.0p-10f).bits == 0x00);  // half of the smallest: ties to even, that is zero
     CHECK(to_f8_e4m3(-0.0f).bits == 0x80);
 }
+
+TEST_CASE("float8: E5M2 is the upper byte of a binary16, rounded to nearest even") {
+    for (int code = 0; code < 256; ++code) {
+        if ((code & 0x7C) == 0x7C) continue;
+        CAPTURE(code);
+        const int exponent = (code >> 2) & 31, fraction = code & 3;
+        const double magnitude =
+            exponent == 0 ? std::ldexp(fraction, -16) : std::ldexp(4 + fraction, exponent - 17);
+        const auto value = float((code & 0x80) != 0 ? -magnitude : magnitude);
+        CHECK(to_float(hadal::f8_e5m2{uint8_t(code)}) == value);
+        CHECK(hadal::to_f8_e5m2(value).bits == code);
+        if ((code & 0x7F) == 0x7B) continue;
+        const float middle = (value + to_float(hadal::f8_e5m2{uint8_t(code + 1)})) / 2;
+        CHECK(hadal::to_f8_e5m2(middle).bits == code + code % 2);
+        CHECK(hadal::to_f8_e5m2(std::nextafter(middle, 0.0f)).bits == code);
+        CHECK(hadal::to_f8_e5m2(std::nextafter(middle, std::copysign(1e9f, middle))).bits ==
+              code + 1);
+    }
+    CHECK(hadal::to_f8_e5m2(1e9f).bits == 0x7B);
+    CHECK(hadal::to_f8_e5m2(-kInfinity).bits == 0xFB);
+    CHECK(std::isnan(to_float(hadal::to_f8_e5m2(std::numeric_limits<float>::quiet_NaN()))));
+}

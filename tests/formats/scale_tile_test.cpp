@@ -94,3 +94,27 @@ TEST_CASE("scale_tile: a block of zeros has scale 1, a block with a NaN shows it
     CHECK(std::isnan(to_float(q.row<f8_e4m3>(3)[200])));
     CHECK(to_float(q.row<f8_e4m3>(3)[100]) == 0);
 }
+
+TEST_CASE("scale_tile: a tiling's scales cover the matrix, and rows are cut at edges of tiles") {
+    using formats::scale_shape;
+    CHECK(scale_shape({300, 200}, formats::kRowTiles) == Shape{300, 2});
+    CHECK(scale_shape({300, 200}, formats::kColumnTiles) == Shape{3, 200});
+    CHECK(scale_shape({300, 200}, formats::kWholeTensor) == Shape{1, 1});
+    CHECK(scale_shape({300, 200}, formats::kMicroscaling) == Shape{300, 7});
+    const auto blocks = formats::TiledMatrix::uninitialized({300, 200}, formats::kBlockTiles);
+    CHECK(blocks.rows(128, 128).scale.shape() == Shape{1, 2});
+    CHECK(blocks.rows(256, 44).scale.shape() == Shape{1, 2});
+    CHECK_THROWS_AS(blocks.rows(128, 100), hadal::Error);
+    CHECK_THROWS_AS(blocks.rows(64, 64), hadal::Error);
+}
+
+TEST_CASE("scale_tile: the scale is the largest magnitude over 448, or the power of two above") {
+    using formats::ScaleKind;
+    CHECK(formats::tile_scale(0, 448, ScaleKind::f32) == 1);
+    CHECK(formats::tile_scale(896, 448, ScaleKind::f32) == 2);
+    CHECK(formats::tile_scale(1, 448, ScaleKind::f32) == 1.0f / 448);
+    CHECK(formats::tile_scale(1, 448, ScaleKind::power_of_two) == 0x1p-8f);
+    CHECK(formats::tile_scale(0.875f, 448, ScaleKind::power_of_two) == 0x1p-9f);
+    CHECK(formats::tile_scale(0x1p-149f, 448, ScaleKind::f32) == 1);  // 0 would give 0/0
+    CHECK(std::isnan(formats::tile_scale(NAN, 448, ScaleKind::power_of_two)));
+}
