@@ -13,10 +13,8 @@ void run_init(const Arguments& arguments, Report& report) {
     Machine machine(arguments.globals());
     model::ModelConfig config = config_argument(arguments, "--config");
     const DType dtype = arguments.globals().dtype.value_or(DType::bf16);
-    model::Weights weights =
-        model::init_weights(machine.context(), config, dtype, arguments.seed());
-    model::save_model(arguments.path("--out"), config, weights,
-                      {.force = arguments.flag("--force")});
+    model::save_fresh_model(machine.context(), arguments.path("--out"), config, dtype,
+                            arguments.seed(), {.force = arguments.flag("--force")});
     const model::ParameterCount count = model::count_parameters(config);
     report.add("parameters", count.total);
     report.add("active_parameters", count.active);

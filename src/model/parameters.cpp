@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <set>
 
-#include "core/random.h"
 #include "core/tensor_block.h"
-#include "formats/bfloat16.h"
+#include "ops/convert.h"
+#include "ops/random_normal.h"
 
 namespace hadal::model {
 
@@ -117,27 +117,6 @@ uint64_t hash_name(std::string_view name) {  // FNV-1a
     return hash;
 }
 
-template <class T>
-T from_double(double value) {
-    if constexpr (std::is_same_v<T, bf16>) {
-        return to_bf16(float(value));
-    } else {
-        return T(value);
-    }
-}
-
-template <class T>
-void fill_values(Context& context, const Parameter& parameter, double deviation, uint64_t seed) {
-    const auto values = parameter.tensor->values<T>();
-    const uint64_t stream = hash_name(parameter.name);
-    constexpr int64_t kGrain = 1 << 14;
-    context.threads.parallel_for(int64_t(values.size()), kGrain, [&](int64_t i) {
-        const double value =
-            parameter.role == Role::norm ? 1 : deviation * random_normal(seed, stream, uint64_t(i));
-        values[size_t(i)] = from_double<T>(value);
-    });
-}
-
 void share_head(const ModelConfig& config, Weights& weights) {
     if (config.tie_word_embeddings) weights.lm_head = weights.embed_tokens;
 }
@@ -163,6 +142,10 @@ std::vector<Parameter> parameters(const ModelConfig& config, Weights& weights) {
         table.add_mtp(layer_prefix(config.num_hidden_layers + k), weights.mtp[size_t(k)]);
     }
     return lines;
+}
+
+DType parameter_dtype(const Parameter& parameter, DType dtype) {
+    return parameter.role == Role::router_bias ? DType::f32 : dtype;
 }
 
 bool has_weight_decay(Role role) {
@@ -240,29 +223,26 @@ TensorBlock block_for(const ModelConfig& config, DType dtype) {
 
 }  // namespace
 
+void fill_fresh(Context& context, const ModelConfig& config, const Parameter& parameter,
+                uint64_t seed, Tensor& values) {
+    if (parameter.role == Role::router_bias) return values.fill_zero();
+    if (parameter.role == Role::norm) {
+        Tensor ones = Tensor::uninitialized(parameter.shape, DType::f32);
+        std::ranges::fill(ones.values<float>(), 1.0f);
+        return ops::convert(context, ones, values);
+    }
+    ops::random_normal(context, {.seed = seed, .stream = hash_name(parameter.name)},
+                       config.initializer_range, values);
+}
+
 Weights init_weights(Context& context, const ModelConfig& config, DType dtype, uint64_t seed) {
     Weights weights;
     TensorBlock block = block_for(config, dtype);
     for (const Parameter& parameter : parameters(config, weights)) {
-        if (parameter.role == Role::router_bias) {
-            *parameter.tensor = Tensor::zeros(parameter.shape, DType::f32);
-            continue;
-        }
-        *parameter.tensor = block.take(parameter.shape);
-        switch (dtype) {
-            case DType::bf16:
-                fill_values<bf16>(context, parameter, config.initializer_range, seed);
-                break;
-            case DType::f32:
-                fill_values<float>(context, parameter, config.initializer_range, seed);
-                break;
-            case DType::f64:
-                fill_values<double>(context, parameter, config.initializer_range, seed);
-                break;
-            default:
-                throw Error(Error::Kind::unsupported, concat("cannot make weights of type ",
-                                                             name(dtype), " (use bf16 or f32)"));
-        }
+        *parameter.tensor = parameter.role == Role::router_bias
+                                ? Tensor::uninitialized(parameter.shape, DType::f32)
+                                : block.take(parameter.shape);
+        fill_fresh(context, config, parameter, seed, *parameter.tensor);
     }
     share_head(config, weights);
     return weights;
@@ -289,8 +269,7 @@ Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& f
                 concat("tensor '", parameter.name, "' is missing: ", files.directory().string(),
                        " (the checkpoint does not match its config.json)"));
         }
-        const DType wanted = parameter.role == Role::router_bias ? DType::f32 : dtype;
-        Tensor tensor = files.load(parameter.name, wanted);
+        Tensor tensor = files.load(parameter.name, parameter_dtype(parameter, dtype));
         if (tensor.shape() != parameter.shape) {
             throw Error(Error::Kind::corrupt_file,
                         concat("tensor '", parameter.name, "' is ", tensor.shape().text(),

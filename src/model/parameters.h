@@ -82,6 +82,9 @@ struct Parameter {
 /// is lm_head when tied.
 std::vector<Parameter> parameters(const ModelConfig& config, Weights& weights);
 
+/// The type that a parameter of a `dtype` model has: the router bias is f32 in all of them.
+DType parameter_dtype(const Parameter& parameter, DType dtype);
+
 /// Whether AdamW decays it: matrices yes; norms and the router bias no.
 bool has_weight_decay(Role role);
 
@@ -101,8 +104,11 @@ ParameterCount count_parameters(const ModelConfig& config);
 /// Bytes that one token adds to the latent cache in bf16, MTP layers not counted.
 int64_t kv_bytes_per_token(const ModelConfig& config);
 
-/// Fresh weights: N(0, initializer_range²), norms 1, router bias 0. A value depends on (seed, name,
-/// index) alone.
+/// Fills `values` with a parameter's fresh weights: N(0, initializer_range²), norms 1, router bias
+/// 0. A value depends on (seed, name, index) alone.
+void fill_fresh(Context& context, const ModelConfig& config, const Parameter& parameter,
+                uint64_t seed, Tensor& values);  // [parameter.shape] bf16|f32|f64
+/// All of them.
 Weights init_weights(Context& context, const ModelConfig& config, DType dtype, uint64_t seed);
 /// Zeros in the shape of the parameters, for gradients and moments. No tensor for the router bias.
 Weights zero_gradients(const ModelConfig& config, DType dtype = DType::f32);

@@ -1,8 +1,25 @@
 #include "model/save_model.h"
 
+#include <algorithm>
+#include <map>
+
 #include "checkpoint/hugging_face_writer.h"
 
 namespace hadal::model {
+
+namespace {
+
+/// config.json and the further files.
+void add_files(const ModelConfig& config, DType dtype, const SaveOptions& options,
+               checkpoint::HuggingFaceWriter& writer) {
+    ModelConfig written = config;
+    written.dtype = dtype;
+    written.block_fp8 = false;
+    writer.add_file("config.json", config_text(written));
+    for (const auto& [name, content] : options.files) writer.add_file(name, content);
+}
+
+}  // namespace
 
 void save_model(const std::filesystem::path& directory, const ModelConfig& config, Weights& weights,
                 const SaveOptions& options) {
@@ -11,14 +28,48 @@ void save_model(const std::filesystem::path& directory, const ModelConfig& confi
         specs.push_back({name, tensor.dtype(), tensor.shape()});
     });
     checkpoint::HuggingFaceWriter writer(directory, specs, {.force = options.force});
-    ModelConfig written = config;
-    written.dtype = weights.embed_tokens.dtype();
-    written.block_fp8 = false;
-    writer.add_file("config.json", config_text(written));
-    for (const auto& [name, content] : options.files) writer.add_file(name, content);
+    add_files(config, weights.embed_tokens.dtype(), options, writer);
     checkpoint_tensors(config, weights, [&](const std::string& name, const Tensor& tensor) {
         writer.add(name, tensor);
     });
+    writer.finish();
+}
+
+void save_fresh_model(Context& context, const std::filesystem::path& directory,
+                      const ModelConfig& config, DType dtype, uint64_t seed,
+                      const SaveOptions& options) {
+    // Parameters without memory tell by their address which of them a name of the checkpoint is:
+    // the MTP modules repeat embedding and head.
+    Weights none;
+    const std::vector<Parameter> table = parameters(config, none);
+    std::map<const Tensor*, const Parameter*> parameter_of;
+    int64_t largest = 0;
+    for (const Parameter& parameter : table) {
+        parameter_of[parameter.tensor] = &parameter;
+        largest = std::max(largest, parameter.shape.count());
+    }
+    if (config.tie_word_embeddings) parameter_of[&none.lm_head] = parameter_of[&none.embed_tokens];
+    struct Line {
+        checkpoint::TensorSpec spec;
+        const Parameter& parameter;
+    };
+    std::vector<Line> lines;
+    std::vector<checkpoint::TensorSpec> specs;
+    checkpoint_tensors(config, none, [&](const std::string& name, const Tensor& tensor) {
+        const Parameter& parameter = *parameter_of.at(&tensor);
+        specs.push_back({name, parameter_dtype(parameter, dtype), parameter.shape});
+        lines.push_back({specs.back(), parameter});
+    });
+    checkpoint::HuggingFaceWriter writer(directory, specs, {.force = options.force});
+    add_files(config, dtype, options, writer);
+    // One memory for all: a page costs more to get from the system than to fill.
+    const Tensor space = Tensor::uninitialized({largest}, dtype);
+    for (const auto& [spec, parameter] : lines) {
+        Tensor values = spec.dtype == dtype ? space.rows(0, spec.shape.count()).reshaped(spec.shape)
+                                            : Tensor::uninitialized(spec.shape, spec.dtype);
+        fill_fresh(context, config, parameter, seed, values);
+        writer.add(spec.name, values);
+    }
     writer.finish();
 }
 

@@ -21,4 +21,10 @@ struct SaveOptions {
 void save_model(const std::filesystem::path& directory, const ModelConfig& config, Weights& weights,
                 const SaveOptions& options = {});
 
+/// save_model of init_weights' model, the same bytes, one tensor after another: a model larger than
+/// the memory can be made.
+void save_fresh_model(Context& context, const std::filesystem::path& directory,
+                      const ModelConfig& config, DType dtype, uint64_t seed,
+                      const SaveOptions& options = {});
+
 }  // namespace hadal::model

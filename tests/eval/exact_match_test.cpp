@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "core/file_map.h"
-#include "infer/generator.h"
+#include "infer/text_prompt.h"
 #include "model/rotary_scaling.h"
 #include "text/bpe_train.h"
 
@@ -66,12 +66,11 @@ TEST_CASE("exact_match: what the model writes counts as right, anything else as 
     // What this model does write after two prompts, by the generator itself.
     std::vector<ExactMatchItem> items;
     for (const std::string prompt : {"the fox", "12 +"}) {
-        std::vector<int32_t> ids;
-        if (s.tokenizer.add_bos() && s.tokenizer.bos_id()) ids.push_back(*s.tokenizer.bos_id());
-        for (const int32_t id : s.tokenizer.encode(prompt)) ids.push_back(id);
         infer::Generator generator(s.context, s.model);
-        std::string text =
-            s.tokenizer.decode(generator.generate(ids, {.max_new_tokens = 1}).tokens);
+        infer::GenerateOptions options = infer::text_options(s.model.config, s.tokenizer);
+        options.max_new_tokens = 1;
+        const auto result = generator.generate(infer::prompt_ids(s.tokenizer, prompt), options);
+        std::string text = s.tokenizer.decode(result.tokens);
         text.erase(0, text.find_first_not_of(' '));
         items.push_back({"right", prompt, text});
         items.push_back({"wrong", prompt, text + "x"});
@@ -94,9 +93,7 @@ TEST_CASE(
     s.model.config.eos_token_ids.clear();
     REQUIRE(s.tokenizer.eos_id() == 1);
     const std::string prompt = "the fox";
-    std::vector<int32_t> ids;
-    if (s.tokenizer.add_bos() && s.tokenizer.bos_id()) ids.push_back(*s.tokenizer.bos_id());
-    for (const int32_t id : s.tokenizer.encode(prompt)) ids.push_back(id);
+    const std::vector<int32_t> ids = infer::prompt_ids(s.tokenizer, prompt);
     Tensor row = Tensor::zeros({1, int64_t(ids.size()) + 1}, DType::i32);
     std::copy(ids.begin(), ids.end(), row.values<int32_t>().begin());
     model::Saved saved =
