@@ -6,6 +6,11 @@
 #include "core/error.h"
 #include "core/nearest_name.h"
 #include "pipeline/schedule_1f1b.h"
+#include "pipeline/schedule_dualpipe.h"
+#include "pipeline/schedule_dualpipev.h"
+#include "pipeline/schedule_interleaved.h"
+#include "pipeline/schedule_zero_bubble.h"
+#include "pipeline/simulate.h"
 
 namespace hadal::pipeline {
 
@@ -15,8 +20,64 @@ constexpr int kMaxRanks = 1024;
 constexpr int kMaxStagesPerRank = 64;
 constexpr int64_t kMaxChunks = 4'000'000;  // a picture or a table of more helps nobody
 
+using Times = const StageTimes&;
+
+// Formulas: V3 report, table 2; interleaved: Narayanan et al. 2021, §2.2; zb-v: what Qi et al. 2023
+// count as none, since they let a rank begin its next step before the others end this one.
 constexpr std::array kKinds = {
-    ScheduleKind{"1f1b", "", "one forward, one backward in turns", schedule_1f1b},
+    ScheduleKind{
+        .name = "1f1b",
+        .alias = "",
+        .summary = "one forward and one backward in turns",
+        .make = schedule_1f1b,
+        .bubble = [](int ranks, Times t) { return (ranks - 1) * (t.forward + t.backward); },
+        .bubble_formula = "(P-1)(F+B)",
+    },
+    ScheduleKind{
+        .name = "interleaved",
+        .alias = "interleaved-1f1b",
+        .summary = "1f1b with several stages on a rank",
+        .make = schedule_interleaved,
+        .bubble = [](int ranks, Times t) { return (ranks - 1) * (t.forward + t.backward); },
+        .bubble_formula = "(P-1)(F+B)",
+    },
+    ScheduleKind{
+        .name = "zb-h1",
+        .alias = "zb1p",
+        .summary = "1f1b that defers weight gradients, in the memory of 1f1b",
+        .make = schedule_zb_h1,
+        .bubble = [](int ranks,
+                     Times t) { return (ranks - 1) * (t.forward + t.backward - 2 * t.weight); },
+        .bubble_formula = "(P-1)(F+B-2W)",
+    },
+    ScheduleKind{
+        .name = "zb-v",
+        .alias = "",
+        .summary = "two stages on a rank in a V, weight gradients fill every gap",
+        .make = schedule_zb_v,
+        .bubble = [](int ranks, Times t) { return (ranks - 1) * t.forward; },
+        .bubble_formula = "(P-1)F",
+    },
+    ScheduleKind{
+        .name = "dualpipe",
+        .alias = "",
+        .summary = "micro-batches from both ends, forwards over backwards; weights twice",
+        .make = schedule_dualpipe,
+        .bubble =
+            [](int ranks, Times t) {
+                return (ranks / 2 - 1) * (t.overlapped + t.backward - 3 * t.weight);
+            },
+        .bubble_formula = "(P/2-1)(F&B+B-3W)",
+    },
+    ScheduleKind{
+        .name = "dualpipev",
+        .alias = "",
+        .summary = "half of dualpipe folded to a V; weights once",
+        .make = schedule_dualpipev,
+        .bubble = [](int ranks,
+                     Times t) { return (ranks - 1) * (t.overlapped + t.backward - 3 * t.weight); },
+        .bubble_formula = "(P-1)(F&B+B-3W)",
+    },
 };
 
 }  // namespace
@@ -64,12 +125,10 @@ void check_shape(const Shape& shape) {
     }
 }
 
-Schedule make_schedule(std::string_view name, const Shape& shape) {
-    check_shape(shape);
+const ScheduleKind& find_schedule(std::string_view name) {
     std::vector<std::string> names;
     for (const ScheduleKind& kind : kKinds) {
-        if (name == kind.name || (!kind.alias.empty() && name == kind.alias))
-            return kind.make(shape);
+        if (name == kind.name || (!kind.alias.empty() && name == kind.alias)) return kind;
         names.emplace_back(kind.name);
         if (!kind.alias.empty()) names.emplace_back(kind.alias);
     }
@@ -77,6 +136,12 @@ Schedule make_schedule(std::string_view name, const Shape& shape) {
     for (const std::string& known : names) all += (all.empty() ? "" : ", ") + known;
     throw Error(Error::Kind::usage, concat("unknown schedule '", name, "'",
                                            did_you_mean(name, names), " (there are ", all, ")"));
+}
+
+Schedule make_schedule(std::string_view name, const Shape& shape) {
+    const ScheduleKind& kind = find_schedule(name);
+    check_shape(shape);
+    return kind.make(shape);
 }
 
 }  // namespace hadal::pipeline

@@ -27,7 +27,7 @@ struct Shape {
 };
 
 struct Schedule {
-    std::string name;
+    std::string name = {};
     int ranks = 1;
     int stages = 1;
     int micro_batches = 1;  // in all, both directions together
@@ -48,18 +48,26 @@ struct Schedule {
     }
 };
 
+struct StageTimes;  // simulate.h
+
 /// A schedule that can be asked for by name.
 struct ScheduleKind {
     std::string_view name;
     std::string_view alias;    // another usual name; may be empty
     std::string_view summary;  // half a line
     Schedule (*make)(const Shape& shape);
+    /// The published idle time of a rank in one step, for equal stages that take `times` each.
+    double (*bubble)(int ranks, const StageTimes& times);
+    std::string_view bubble_formula;  // the same in symbols; P is the number of ranks
 };
 
 /// All of them, the oldest first.
 std::span<const ScheduleKind> schedule_kinds();
 
-/// Error(usage) names the nearest known schedule, or what in `shape` the schedule cannot do.
+/// By name or alias. Error(usage) names the nearest known schedule.
+const ScheduleKind& find_schedule(std::string_view name);
+
+/// Error(usage) as find_schedule, or says what in `shape` the schedule cannot do.
 Schedule make_schedule(std::string_view name, const Shape& shape);
 
 /// Error(usage) unless the figures of `shape` are in the range that every schedule accepts.

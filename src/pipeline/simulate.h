@@ -20,7 +20,8 @@ struct StageTimes {
 };
 
 struct Timing {
-    std::vector<StageTimes> stages = {StageTimes()};  // one for all stages, or one for each
+    std::vector<StageTimes> stages =
+        std::vector<StageTimes>(1);  // one for all stages, or one for each
     double message = 0;  // from the end of an action to the arrival of its result elsewhere
 
     const StageTimes& of(int stage) const {
