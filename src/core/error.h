@@ -28,6 +28,7 @@ class Error : public std::exception {
         corrupt_file,  // a file that contradicts itself
         unsupported,   // a valid input that this build cannot handle
         io,            // the system refused: disk full, no permission
+        diverged,      // training came to nothing, of which no single input is the cause
         internal,      // our own mistake
     };
 
@@ -41,7 +42,9 @@ class Error : public std::exception {
     }
     /// Exit status of the command line: 2 where the user's input is wrong, 1 for the rest.
     int exit_status() const {
-        return kind_ == Kind::io || kind_ == Kind::internal ? 1 : 2;
+        const bool input_is_right =
+            kind_ == Kind::io || kind_ == Kind::diverged || kind_ == Kind::internal;
+        return input_is_right ? 1 : 2;
     }
 
   private:

@@ -21,6 +21,12 @@ void read(const Json& json, const char* name, double& value) {
     value = json.at(name).is_null() ? std::nan("") : json.at(name).get<double>();
 }
 
+/// A key that runs of older versions do not have.
+template <class T>
+void read_if(const Json& json, const char* name, T& value) {
+    if (json.contains(name)) read(json, name, value);
+}
+
 void read(const Json& json, const char* name, std::optional<double>& value) {
     const auto found = json.find(name);
     if (found != json.end() && found->is_number()) value = found->get<double>();
@@ -41,9 +47,14 @@ std::string metrics_line(const Metrics& m) {
     json["seq_len"] = m.seq_len;
     json["tokens_per_second"] = m.tokens_per_second;
     json["step_seconds"] = m.step_seconds;
+    json["data_seconds"] = m.data_seconds;
     json["max_violation"] = m.max_violation;
+    if (!m.layer_max_violation.empty()) json["layer_max_violation"] = m.layer_max_violation;
     json["expert_load_entropy"] = m.expert_load_entropy;
+    json["dead_experts"] = m.dead_experts;
+    json["starved_experts"] = m.starved_experts;
     json["skipped"] = m.skipped;
+    json["spikes"] = m.spikes;
     if (m.failed_snapshots > 0) json["failed_snapshots"] = m.failed_snapshots;
     json["bytes_peak"] = m.bytes_peak;
     if (m.validation_loss) json["validation_loss"] = *m.validation_loss;
@@ -69,10 +80,15 @@ std::optional<Metrics> parse_metrics_line(std::string_view line) {
         read(json, "seq_len", m.seq_len);
         read(json, "tokens_per_second", m.tokens_per_second);
         read(json, "step_seconds", m.step_seconds);
+        read_if(json, "data_seconds", m.data_seconds);
         read(json, "max_violation", m.max_violation);
+        read_if(json, "layer_max_violation", m.layer_max_violation);
         read(json, "expert_load_entropy", m.expert_load_entropy);
+        read_if(json, "dead_experts", m.dead_experts);
+        read_if(json, "starved_experts", m.starved_experts);
         read(json, "skipped", m.skipped);
-        if (json.contains("failed_snapshots")) read(json, "failed_snapshots", m.failed_snapshots);
+        read_if(json, "spikes", m.spikes);
+        read_if(json, "failed_snapshots", m.failed_snapshots);
         read(json, "bytes_peak", m.bytes_peak);
         read(json, "validation_loss", m.validation_loss);
         read(json, "validation_mtp_loss", m.validation_mtp_loss);
@@ -84,15 +100,19 @@ std::optional<Metrics> parse_metrics_line(std::string_view line) {
     return m;
 }
 
-double max_violation(const std::vector<std::vector<int64_t>>& expert_load) {
-    double worst = 0;
+std::vector<double> layer_max_violation(const std::vector<std::vector<int64_t>>& expert_load) {
+    std::vector<double> violations;
     for (const auto& load : expert_load) {
         const auto total = std::accumulate(load.begin(), load.end(), int64_t(0));
-        if (total == 0) continue;
         const double mean = double(total) / double(load.size());
-        worst = std::max(worst, double(*std::ranges::max_element(load)) / mean - 1);
+        violations.push_back(total == 0 ? 0 : double(*std::ranges::max_element(load)) / mean - 1);
     }
-    return worst;
+    return violations;
+}
+
+double max_violation(const std::vector<std::vector<int64_t>>& expert_load) {
+    const std::vector<double> violations = layer_max_violation(expert_load);
+    return violations.empty() ? 0 : std::max(0.0, *std::ranges::max_element(violations));
 }
 
 double expert_load_entropy(const std::vector<std::vector<int64_t>>& expert_load) {

@@ -21,9 +21,15 @@ struct Metrics {
     int64_t seq_len = 0;  // tokens
     double tokens_per_second = 0;
     double step_seconds = 0;
+    double data_seconds = 0;         // of them, reading the batch
     double max_violation = 0;        // largest expert load / mean − 1, worst layer
     double expert_load_entropy = 0;  // / ln(experts), mean over layers: 1 is even
+    // max_violation of each MoE layer, MTP's last
+    std::vector<double> layer_max_violation = {};
+    int64_t dead_experts = 0;        // without a token in this step
+    int64_t starved_experts = 0;     // see balance_monitor.h
     int64_t skipped = 0;             // steps skipped so far
+    int64_t spikes = 0;              // of loss or gradient norm so far
     int64_t failed_snapshots = 0;    // since the process began
     int64_t bytes_peak = 0;          // of the process
     // Of a step after which there was a validation:
@@ -39,7 +45,9 @@ std::string metrics_line(const Metrics& metrics);
 /// nullopt for a line that is not whole: the last one after a kill.
 std::optional<Metrics> parse_metrics_line(std::string_view line);
 
-/// Largest load / mean − 1 of the worst layer.
+/// Largest load / mean − 1 of each layer.
+std::vector<double> layer_max_violation(const std::vector<std::vector<int64_t>>& expert_load);
+/// The same of the worst layer; 0 without MoE layers.
 double max_violation(const std::vector<std::vector<int64_t>>& expert_load);
 /// Mean over layers of the load's entropy / ln(experts); 1 without MoE layers.
 double expert_load_entropy(const std::vector<std::vector<int64_t>>& expert_load);

@@ -447,8 +447,11 @@ optim::AdamwSettings Recipe::adamw() const {
             .moments = optimizer.moments == "bf16" ? DType::bf16 : DType::f32};
 }
 
-optim::GuardSettings Recipe::guard() const {
-    return {.clip_norm = optimizer.clip_norm, .max_skipped_run = optimizer.max_skipped_run};
+optim::GuardSettings Recipe::guard_settings() const {
+    return {.clip_norm = optimizer.clip_norm,
+            .max_skipped_run = guard.max_skipped_run,
+            .spikes = {.window = guard.window, .threshold = guard.threshold},
+            .skip_spikes = guard.skip_spikes};
 }
 
 optim::LearningRateSchedule Recipe::learning_rate_schedule() const {

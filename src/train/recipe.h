@@ -54,7 +54,14 @@ struct OptimizerKeys {
     std::string moments = "f32";
     std::string decay = "matrices";
     double clip_norm = 1;
+};
+struct GuardKeys {
+    int64_t window = 128;
+    double threshold = 10;
+    bool skip_spikes = false;
     int64_t max_skipped_run = 20;
+    int64_t max_records = 100;
+    bool save_state = false;
 };
 struct LearningRateKeys {
     double peak = 2.2e-4;
@@ -69,6 +76,7 @@ struct BalanceKeys {
     double bias_rate = 0.001;
     Position bias_until = "96.6%";
     double alpha = 1e-4;
+    int64_t starved_steps = 200;
 };
 struct MtpKeys {
     double weight = 0.3;
@@ -101,6 +109,7 @@ struct Recipe {
     DataKeys data;
     BatchKeys batch;
     OptimizerKeys optimizer;
+    GuardKeys guard;
     LearningRateKeys learning_rate;
     BalanceKeys balance;
     MtpKeys mtp;
@@ -120,7 +129,7 @@ struct Recipe {
     int64_t tokens_at(const Position& position) const;
 
     optim::AdamwSettings adamw() const;
-    optim::GuardSettings guard() const;
+    optim::GuardSettings guard_settings() const;
     optim::LearningRateSchedule learning_rate_schedule() const;
     optim::BatchSizeSchedule batch_schedule() const;
 };

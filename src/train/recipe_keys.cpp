@@ -141,11 +141,40 @@ void add_optimizer(Recipe& r, std::vector<RecipeKey>& keys) {
                     .unit = "norm",
                     .help = "largest global norm of the gradients; 0: no limit",
                     .maximum = 1e9});
-    keys.push_back({.name = "optimizer.max_skipped_run",
-                    .target = &r.optimizer.max_skipped_run,
+}
+
+void add_guard(Recipe& r, std::vector<RecipeKey>& keys) {
+    keys.push_back({.name = "guard.window",
+                    .target = &r.guard.window,
                     .unit = "steps",
-                    .help = "not finite one after the other end the run; 0: never",
+                    .help = "whose losses and gradient norms the next is compared with; 0: never",
+                    .maximum = 100'000});
+    keys.push_back({.name = "guard.threshold",
+                    .target = &r.guard.threshold,
+                    .unit = "deviations",
+                    .help = "above the median that make a spike; one is 1.4826 median distances",
+                    .minimum = 1,
                     .maximum = 1e9});
+    keys.push_back({.name = "guard.skip_spikes",
+                    .target = &r.guard.skip_spikes,
+                    .unit = "true|false",
+                    .help = "change no weight in a step that spikes; what is not finite never does"});
+    keys.push_back({.name = "guard.max_skipped_run",
+                    .target = &r.guard.max_skipped_run,
+                    .unit = "steps",
+                    .help = "skipped one after the other end the run; 0: never",
+                    .maximum = 1e9});
+    keys.push_back({.name = "guard.max_records",
+                    .target = &r.guard.max_records,
+                    .unit = "steps",
+                    .help = "recorded in RUN/spikes for --replay; further ones are only counted",
+                    .maximum = 1e6,
+                    .may_change = true});
+    keys.push_back({.name = "guard.save_state",
+                    .target = &r.guard.save_state,
+                    .unit = "true|false",
+                    .help = "with each record a snapshot of before the step: replay starts at once",
+                    .may_change = true});
 }
 
 void add_learning_rate(Recipe& r, std::vector<RecipeKey>& keys) {
@@ -202,6 +231,11 @@ void add_balance(Recipe& r, std::vector<RecipeKey>& keys) {
                     .unit = "weight",
                     .help = "α of the sequence-wise balance loss, eq. 17",
                     .maximum = 10});
+    keys.push_back({.name = "balance.starved_steps",
+                    .target = &r.balance.starved_steps,
+                    .unit = "steps",
+                    .help = "below a sixteenth of the mean load make an expert starved; 0: never",
+                    .maximum = 1e9});
     keys.push_back({.name = "mtp.weight",
                     .target = &r.mtp.weight,
                     .unit = "weight",
@@ -296,6 +330,7 @@ std::vector<RecipeKey> recipe_keys(Recipe& recipe) {
     add_data(recipe, keys);
     add_batch(recipe, keys);
     add_optimizer(recipe, keys);
+    add_guard(recipe, keys);
     add_learning_rate(recipe, keys);
     add_balance(recipe, keys);
     add_memory(recipe, keys);

@@ -3,11 +3,13 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "chart/chart.h"
 #include "core/error.h"
 #include "core/file_map.h"
+#include "core/json.h"
 
 namespace hadal::train {
 
@@ -26,17 +28,29 @@ std::vector<std::pair<std::string, double>> scalars_of(const Metrics& m) {
                    {"train/grad_norm", m.grad_norm},
                    {"train/lr", m.learning_rate},
                    {"train/batch", double(m.batch)},
-                   {"experts/max_violation", m.max_violation},
-                   {"experts/load_entropy", m.expert_load_entropy},
-                   {"speed/tokens_per_second", m.tokens_per_second},
-                   {"memory/bytes_peak", double(m.bytes_peak)}};
+                   {"data/tokens_seen", double(m.tokens)},
+                   {"moe/max_vio", m.max_violation},
+                   {"moe/load_entropy", m.expert_load_entropy},
+                   {"moe/dead_experts", double(m.dead_experts)},
+                   {"moe/starved_experts", double(m.starved_experts)},
+                   {"perf/tokens_per_s", m.tokens_per_second},
+                   {"perf/step_s", m.step_seconds},
+                   {"perf/data_s", m.data_seconds},
+                   {"mem/peak_gib", double(m.bytes_peak) / 0x1p30},
+                   {"fault/skipped_steps", double(m.skipped)},
+                   {"fault/spikes", double(m.spikes)},
+                   {"fault/failed_snapshots", double(m.failed_snapshots)}};
+    }
+    for (size_t layer = 0; layer < m.layer_max_violation.size(); ++layer) {
+        scalars.emplace_back(concat("moe/layer_", layer + 1, "/max_vio"),
+                             m.layer_max_violation[layer]);
     }
     if (m.mtp_loss) scalars.emplace_back("train/mtp_loss", *m.mtp_loss);
     if (m.validation_loss) scalars.emplace_back("validation/loss", *m.validation_loss);
     if (m.validation_mtp_loss) scalars.emplace_back("validation/mtp_loss", *m.validation_mtp_loss);
     if (m.bits_per_byte) scalars.emplace_back("validation/bits_per_byte", *m.bits_per_byte);
     if (m.validation_max_violation)
-        scalars.emplace_back("experts/validation_max_violation", *m.validation_max_violation);
+        scalars.emplace_back("moe/validation_max_vio", *m.validation_max_violation);
     return scalars;
 }
 
@@ -150,7 +164,9 @@ void RunLog::draw(bool log_axis) {
     attempt([&] {
         if (torn_) repair_metrics();
         write_file_atomically(run_ / "loss.svg", loss_chart_svg(history_, log_axis));
-        if (!expert_load_.empty()) draw_expert_load();
+        if (expert_load_.empty()) return;
+        write_file_atomically(run_ / "expert_balance.svg", balance_chart_svg(history_));
+        draw_expert_load();
         expert_load_.clear();
     });
 }
@@ -172,6 +188,56 @@ void RunLog::draw_expert_load() {
         map.row_names.push_back(concat("MoE ", layer + 1));
     }
     write_file_atomically(run_ / "expert_load.svg", chart::heat_map_svg(map));
+    const nlohmann::ordered_json json = {{"step", step}, {"load", expert_load_}};
+    write_file_atomically(run_ / "expert_load.json", json.dump() + "\n");
+}
+
+std::optional<ExpertLoad> read_expert_load(const std::filesystem::path& run) {
+    const auto path = run / "expert_load.json";
+    if (!std::filesystem::exists(path)) return std::nullopt;
+    try {
+        const auto json = parse_json(read_file(path), path.string());
+        return ExpertLoad{.step = json.at("step").get<int64_t>(),
+                          .load = json.at("load").get<std::vector<std::vector<int64_t>>>()};
+    } catch (const nlohmann::json::exception&) {
+        return std::nullopt;
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
+
+std::string balance_chart_svg(const std::vector<Metrics>& history) {
+    constexpr size_t kColumns = 120;
+    std::vector<const Metrics*> steps;
+    size_t layers = 0;
+    for (const Metrics& m : history) {
+        if (m.layer_max_violation.empty()) continue;
+        steps.push_back(&m);
+        layers = std::max(layers, m.layer_max_violation.size());
+    }
+    chart::HeatMap map{.title = "Max violation (largest expert load / mean - 1) of every MoE layer",
+                       .x_label = steps.empty() ? "steps"
+                                                : concat("steps ", steps.front()->step, " to ",
+                                                         steps.back()->step),
+                       .y_label = "max violation",
+                       .row_names = {},
+                       .values = {}};
+    const size_t columns = std::min(kColumns, steps.size());
+    for (size_t layer = 0; layer < layers; ++layer) {
+        auto& row = map.values.emplace_back();
+        for (size_t c = 0; c < columns; ++c) {  // the mean of the column's steps
+            const size_t begin = c * steps.size() / columns;
+            const size_t end = (c + 1) * steps.size() / columns;
+            double sum = 0;
+            for (size_t i = begin; i < end; ++i) {
+                const auto& values = steps[i]->layer_max_violation;
+                sum += layer < values.size() ? values[layer] : 0;
+            }
+            row.push_back(sum / double(end - begin));
+        }
+        map.row_names.push_back(concat("MoE ", layer + 1));
+    }
+    return chart::heat_map_svg(map);
 }
 
 std::string loss_chart_svg(const std::vector<Metrics>& history, bool log_axis) {

@@ -1,6 +1,6 @@
-// What a run leaves for people and tools to look at: metrics.jsonl, TensorBoard events, loss.svg,
-// expert_load.svg, log.txt. A run begins only where it can write them; after that, a full or broken
-// disk costs lines and pictures, never the training.
+// What a run leaves for people and tools to look at: metrics.jsonl, TensorBoard events, log.txt;
+// loss.svg, expert_load.svg and .json, expert_balance.svg. A run begins only where it can write
+// them; after that, a full or broken disk costs lines and pictures, never the training.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,8 @@
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -30,8 +32,8 @@ class RunLog {
     void add(const Metrics& metrics, const std::vector<std::vector<int64_t>>& expert_load);
     /// A line with the time in log.txt.
     void note(std::string_view text);
-    /// Replaces the pictures: losses of the whole run, expert loads since the last drawing. Puts
-    /// back lines of metrics.jsonl that could not be written before.
+    /// Replaces the pictures: losses and balance of the whole run, expert loads since the last
+    /// drawing. Puts back lines of metrics.jsonl that could not be written before.
     void draw(bool log_axis);
 
     const std::vector<Metrics>& history() const {
@@ -59,5 +61,15 @@ class RunLog {
 
 /// The text of loss.svg.
 std::string loss_chart_svg(const std::vector<Metrics>& history, bool log_axis);
+/// The text of expert_balance.svg: each MoE layer's max violation over the run, time to the right.
+std::string balance_chart_svg(const std::vector<Metrics>& history);
+
+/// Tokens of each expert, per MoE layer, up to a step.
+struct ExpertLoad {
+    int64_t step = 0;
+    std::vector<std::vector<int64_t>> load;
+};
+/// Reads RUN/expert_load.json; nullopt where there is none, or not a whole one.
+std::optional<ExpertLoad> read_expert_load(const std::filesystem::path& run);
 
 }  // namespace hadal::train

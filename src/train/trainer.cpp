@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -54,12 +55,29 @@ std::optional<double> mean_mtp_loss(const model::LossResult& result) {
     return sum / double(depths);
 }
 
+nlohmann::ordered_json guard_json(const optim::GuardState& state) {
+    return {{"skipped", state.skipped},
+            {"skipped_run", state.skipped_run},
+            {"spikes", state.spikes},
+            {"losses", state.losses},  // written with all their digits
+            {"norms", state.norms}};
+}
+
+optim::GuardState guard_of(const nlohmann::json& json) {
+    return {.skipped = json.at("skipped").get<int64_t>(),
+            .skipped_run = json.at("skipped_run").get<int64_t>(),
+            .spikes = json.at("spikes").get<int64_t>(),
+            .losses = json.at("losses").get<std::vector<double>>(),
+            .norms = json.at("norms").get<std::vector<double>>()};
+}
+
 }  // namespace
 
 Trainer::Trainer(Context& context, const Recipe& recipe)
     : context_(context),
       recipe_(recipe),
-      guard_(recipe.guard()),
+      guard_(recipe.guard_settings()),
+      balance_(recipe.balance.starved_steps),
       tokenizer_(tokenizer_digest(recipe)) {
     DataSources sources = find_data(recipe_);
     if (!recipe_.data.random) {
@@ -145,16 +163,27 @@ model::LossOptions Trainer::loss_options(int64_t sequences) const {
             .balance_scale = 1 / double(sequences)};
 }
 
-StepResult Trainer::step() {
+int64_t Trainer::next_sequences() const {
+    return optim::batch_size(recipe_.batch_schedule(), progress_.tokens);
+}
+
+Tensor Trainer::next_samples() const {
+    return samples(progress_.samples, next_sequences());
+}
+
+StepResult Trainer::compute_step() {
+    using Clock = std::chrono::steady_clock;
     StepResult result;
-    result.sequences = optim::batch_size(recipe_.batch_schedule(), progress_.tokens);
+    result.sequences = next_sequences();
     result.learning_rate =
         optim::learning_rate(recipe_.learning_rate_schedule(), progress_.step, progress_.tokens);
     const model::LossOptions options = loss_options(result.sequences);
     model::LossResult sums;
     for (int64_t done = 0; done < result.sequences; done += recipe_.batch.micro_batch) {
+        const auto begin = Clock::now();
         const auto batch =
             model::make_batch(samples(progress_.samples + done, recipe_.batch.micro_batch));
+        result.data_seconds += std::chrono::duration<double>(Clock::now() - begin).count();
         accumulate(
             model::forward_backward(context_, model_, batch, options, saved_, space_, gradients_),
             sums);
@@ -163,22 +192,31 @@ StepResult Trainer::step() {
     result.mtp_loss = mean_mtp_loss(sums);
     result.balance_loss = sums.balance_loss;
     result.expert_load = std::move(sums.expert_load);
-    const auto verdict = guard_.inspect(context_, parameters_, result.loss);
-    result.grad_norm = verdict.norm;
-    result.skipped = verdict.skip;
-    update(result, verdict.scale);
-    progress_.step += 1;
-    progress_.samples += result.sequences;
-    progress_.tokens += result.sequences * recipe_.data.seq_len;
+    result.verdict = guard_.inspect(context_, parameters_, result.loss);
     return result;
 }
 
-void Trainer::update(const StepResult& result, double scale) {
-    if (result.skipped) {
+void Trainer::finish_step(StepResult& result) {
+    update(result);
+    guard_.record(result.verdict, result.loss);
+    if (!result.verdict.skip) result.balance = balance_.update(result.expert_load);
+    progress_.step += 1;
+    progress_.samples += result.sequences;
+    progress_.tokens += result.sequences * recipe_.data.seq_len;
+}
+
+StepResult Trainer::step() {
+    StepResult result = compute_step();
+    finish_step(result);
+    return result;
+}
+
+void Trainer::update(const StepResult& result) {
+    if (result.verdict.skip) {
         adamw_->discard_gradients();
         return;
     }
-    adamw_->step(context_, result.learning_rate, scale);
+    adamw_->step(context_, result.learning_rate, result.verdict.scale);
     const bool biased = recipe_.balance.bias_rate > 0 && !router_biases_.empty() &&
                         progress_.tokens < recipe_.tokens_at(recipe_.balance.bias_until);
     if (biased) {
@@ -234,10 +272,10 @@ checkpoint::SnapshotContent Trainer::snapshot() const {
         {"step", progress_.step},
         {"tokens", progress_.tokens},
         {"samples", progress_.samples},
-        {"data_fingerprint", loader_ ? loader_->fingerprint() : 0},
+        {"data_fingerprint", data_fingerprint()},
         {"adam_steps", adamw_->steps()},
-        {"skipped", guard_.state().skipped},
-        {"skipped_run", guard_.state().skipped_run},
+        {"guard", guard_json(guard_.state())},
+        {"starving", balance_.state()},
         {"data", std::move(sources)},
         {"tokenizer", tokenizer_},
         {"recipe", recipe_text(recipe_)},
@@ -275,8 +313,8 @@ void Trainer::restore(const checkpoint::Snapshot& snapshot, const ResumeOptions&
                              .samples = state.at("samples").get<int64_t>()});
         }
         restore_tensors(snapshot, state.at("adam_steps").get<int64_t>());
-        guard_.restore({.skipped = state.at("skipped").get<int64_t>(),
-                        .skipped_run = state.at("skipped_run").get<int64_t>()});
+        guard_.restore(guard_of(state.at("guard")));
+        balance_.restore(state.at("starving").get<std::vector<std::vector<int64_t>>>());
         progress_ = {.step = state.at("step").get<int64_t>(),
                      .tokens = state.at("tokens").get<int64_t>(),
                      .samples = state.at("samples").get<int64_t>()};

@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "model/transformer.h"
 #include "optim/adamw.h"
 #include "optim/gradient_guard.h"
+#include "train/balance_monitor.h"
 #include "train/recipe.h"
 #include "train/same_run.h"
 
@@ -26,11 +28,12 @@ struct StepResult {
     double loss = 0;                 // nats per token, main model
     std::optional<double> mtp_loss;  // nats per token, mean over the depths
     double balance_loss = 0;         // Σ over MoE layers, mean over sequences, times α
-    double grad_norm = 0;            // before clipping
+    optim::GradientGuard::Verdict verdict;  // norm before clipping; whether the step is skipped
     double learning_rate = 0;
     int64_t sequences = 0;
-    bool skipped = false;
+    double data_seconds = 0;                        // of reading the batch
     std::vector<std::vector<int64_t>> expert_load;  // per MoE layer, MTP's last: tokens per expert
+    BalanceMonitor::Finding balance;                // filled by finish_step, not of a skipped step
 };
 
 struct ValidationResult {
@@ -55,7 +58,12 @@ class Trainer {
     Trainer& operator=(const Trainer&) = delete;
 
     bool finished() const;
-    /// One update: micro-batches forward and backward, clip, AdamW, router bias.
+    /// The first half of a step: micro-batches forward and backward, and the guard's verdict.
+    /// Nothing that a snapshot holds has changed yet. finish_step must follow.
+    StepResult compute_step();
+    /// The second half: clip, AdamW, router bias, or nothing of it for a step to be skipped.
+    void finish_step(StepResult& result);
+    /// Both.
     StepResult step();
     /// Mean loss over the first `recipe.validation.sequences` windows; nothing without validation
     /// data.
@@ -64,12 +72,24 @@ class Trainer {
     const Progress& progress() const {
         return progress_;
     }
-    int64_t skipped() const {
-        return guard_.state().skipped;
+    optim::GuardState guard_state() const {
+        return guard_.state();
     }
     model::Model& model() {
         return model_;
     }
+    /// Between compute_step and finish_step their gradients are the step's, before clipping.
+    std::span<const optim::OptimizedParameter> parameters() const {
+        return parameters_;
+    }
+    /// The next step's batch.  [sequences, seq_len + 1] i32
+    Tensor next_samples() const;
+    /// What identifies the training data; 0 with data.random.
+    uint64_t data_fingerprint() const {
+        return loader_ ? loader_->fingerprint() : 0;
+    }
+    /// The next step's weights of the losses, over `sequences` sequences.
+    model::LossOptions loss_options(int64_t sequences) const;
 
     /// Everything that the next step depends on. Tensors are the live ones: the next step changes
     /// them.
@@ -82,10 +102,10 @@ class Trainer {
     void init_model();
     void collect_parameters();
     Tensor samples(int64_t first, int64_t count) const;  // [count, seq_len + 1] i32
-    model::LossOptions loss_options(int64_t sequences) const;
-    void update(const StepResult& result, double scale);
     void check_same_run(const nlohmann::json& state, const std::string& where,
                         const ResumeOptions& options) const;
+    int64_t next_sequences() const;
+    void update(const StepResult& result);
     void restore_tensors(const checkpoint::Snapshot& snapshot, int64_t adam_steps);
 
     Context& context_;
@@ -98,6 +118,7 @@ class Trainer {
     std::vector<std::pair<std::string, Tensor>> router_biases_;  // [n_routed_experts] f32 each
     std::unique_ptr<optim::Adamw> adamw_;
     optim::GradientGuard guard_;
+    BalanceMonitor balance_;
     std::unique_ptr<data::Loader> loader_;                // none with data.random
     std::vector<data::SourceIdentity> sources_;           // as they were at the beginning
     std::string tokenizer_;                               // digest
