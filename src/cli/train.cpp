@@ -6,6 +6,7 @@
 #include "cli/recipe_argument.h"
 #include "cli/report.h"
 #include "cli/stop_signals.h"
+#include "cli/train_replay.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "train/memory_plan.h"
@@ -97,6 +98,11 @@ void report_plan(const train::Recipe& recipe, Report& report) {
 }
 
 void run_train(const Arguments& arguments, Report& report) {
+    if (arguments.has("RECIPE") == arguments.has("--replay")) {
+        throw Error(Error::Kind::usage,
+                    "give either RECIPE or --replay FILE (see hadal train --help)");
+    }
+    if (arguments.has("--replay")) return run_train_replay(arguments, report);
     const train::Recipe recipe = read_recipe_argument(arguments);
     if (arguments.flag("--dry-run")) return report_plan(recipe, report);
     StopSignals signals;
@@ -125,7 +131,7 @@ extern const Command kTrain = {
     .group = Group::training,
     .summary = "Train a model as a recipe says",
     .example = "hadal train recipes/tiny_cpu.toml --set run.out=runs/first",
-    .options = {{.name = "RECIPE", .help = "a TOML file", .required = true},
+    .options = {{.name = "RECIPE", .help = "a TOML file"},
                 {.name = "--set",
                  .value = "a.b=c",
                  .help = "override a key of the recipe; may be repeated",
@@ -136,7 +142,10 @@ extern const Command kTrain = {
                  .help = "with --resume: this key may differ from the run's; may be repeated",
                  .repeated = true},
                 {.name = "--force", .help = "delete a run that is in the way"},
-                {.name = "--dry-run", .help = "print memory, steps and tokens, and train nothing"}},
+                {.name = "--dry-run", .help = "print memory, steps and tokens, and train nothing"},
+                {.name = "--replay",
+                 .value = "FILE",
+                 .help = "run a step again that RUN/spikes/step-N.json records, and look into it"}},
     .run = run_train,
 };
 

@@ -1,6 +1,6 @@
 // Looks at a step's loss and gradients before they are used: clips the global norm, skips a step
-// whose loss or gradients are not finite, so that one bad batch cannot poison the weights, and finds
-// steps whose loss or norm jumps. Report §4.2: clip at 1.0; §1: no irrecoverable loss spike.
+// whose loss or gradients are not finite, so that one bad batch cannot poison the weights, and
+// finds steps whose loss or norm jumps. Report §4.2: clip at 1.0; §1: no irrecoverable loss spike.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,10 @@
 namespace hadal::optim {
 
 struct GuardSettings {
-    double clip_norm = 1;          // 0: no clipping
-    int64_t max_skipped_run = 20;  // this many skipped steps one after the other end the run; 0: none
-    SpikeSettings spikes;
+    double clip_norm = 1;  // 0: no clipping
+    int64_t max_skipped_run =
+        20;  // this many skipped steps one after the other end the run; 0: none
+    SpikeSettings spikes = {};
     bool skip_spikes = false;
 };
 

@@ -20,9 +20,9 @@ double median_of(std::vector<double> values) {
 
 SpikeDetector::Judgement SpikeDetector::judge(double value) const {
     constexpr int64_t kEnough = 32;
-    constexpr double kNormal = 1.4826;    // 1 / Φ⁻¹(3/4)
-    constexpr double kSmallest = 0.02;    // of the median
-    constexpr double kNothing = 1e-300;   // a window of zeros: anything above is a spike
+    constexpr double kNormal = 1.4826;   // 1 / Φ⁻¹(3/4)
+    constexpr double kSmallest = 0.02;   // of the median
+    constexpr double kNothing = 1e-300;  // a window of zeros: anything above is a spike
     Judgement judgement;
     if (values_.empty() || int64_t(values_.size()) < std::min(settings_.window, kEnough)) {
         return judgement;

@@ -9,7 +9,7 @@
 namespace hadal::train {
 
 struct ExpertPlace {
-    int64_t layer = 0;   // MoE layers from 0, MTP's last
+    int64_t layer = 0;  // MoE layers from 0, MTP's last
     int64_t expert = 0;
 };
 

@@ -26,12 +26,12 @@ struct Metrics {
     double expert_load_entropy = 0;  // / ln(experts), mean over layers: 1 is even
     // max_violation of each MoE layer, MTP's last
     std::vector<double> layer_max_violation = {};
-    int64_t dead_experts = 0;        // without a token in this step
-    int64_t starved_experts = 0;     // see balance_monitor.h
-    int64_t skipped = 0;             // steps skipped so far
-    int64_t spikes = 0;              // of loss or gradient norm so far
-    int64_t failed_snapshots = 0;    // since the process began
-    int64_t bytes_peak = 0;          // of the process
+    int64_t dead_experts = 0;      // without a token in this step
+    int64_t starved_experts = 0;   // see balance_monitor.h
+    int64_t skipped = 0;           // steps skipped so far
+    int64_t spikes = 0;            // of loss or gradient norm so far
+    int64_t failed_snapshots = 0;  // since the process began
+    int64_t bytes_peak = 0;        // of the process
     // Of a step after which there was a validation:
     std::optional<double> validation_loss = std::nullopt;
     std::optional<double> validation_mtp_loss = std::nullopt;

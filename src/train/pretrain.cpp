@@ -17,6 +17,7 @@
 #include "train/export_model.h"
 #include "train/run_lock.h"
 #include "train/run_log.h"
+#include "train/spike_record.h"
 #include "train/trainer.h"
 
 namespace hadal::train {
@@ -25,6 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
+using ExpertLoads = std::vector<std::vector<int64_t>>;
 
 int64_t peak_bytes() {
     rusage usage{};
@@ -39,8 +41,9 @@ bool holds_run(const fs::path& run) {
 
 /// Deletes what a run writes and nothing else: run.out may be a directory with other things in it.
 void delete_run(const fs::path& run) {
-    for (const char* name : {"snapshots", "model", "recipe.toml", "metrics.jsonl", "loss.svg",
-                             "expert_load.svg", "log.txt"}) {
+    for (const char* name :
+         {"snapshots", "model", "spikes", "recipe.toml", "metrics.jsonl", "loss.svg",
+          "expert_load.svg", "expert_load.json", "expert_balance.svg", "log.txt"}) {
         fs::remove_all(run / name);
     }
     for (const auto& entry : fs::directory_iterator(run)) {
@@ -154,33 +157,92 @@ class Run {
 
     void train_step() {
         const auto begin = Clock::now();
-        const StepResult result = trainer_.step();
+        StepResult result = trainer_.compute_step();
+        if (!result.verdict.finite || result.verdict.spike()) record_spike(result);
+        trainer_.finish_step(result);
         const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-        const Progress& progress = trainer_.progress();
-        Metrics metrics{
-            .step = progress.step,
-            .tokens = progress.tokens,
-            .loss = result.loss,
-            .mtp_loss = result.mtp_loss,
-            .balance_loss = result.balance_loss,
-            .grad_norm = result.grad_norm,
-            .learning_rate = result.learning_rate,
-            .batch = result.sequences,
-            .seq_len = recipe_.data.seq_len,
-            .tokens_per_second = double(result.sequences * recipe_.data.seq_len) / seconds,
-            .step_seconds = seconds,
-            .max_violation = max_violation(result.expert_load),
-            .expert_load_entropy = expert_load_entropy(result.expert_load),
-            .skipped = trainer_.skipped(),
-            .failed_snapshots = summary_.failed_snapshots,
-            .bytes_peak = peak_bytes()};
-        if (result.skipped)
-            options_.warn(
-                concat("step ", progress.step, " skipped: loss or gradients were not finite"));
+        if (!result.balance.newly.empty()) warn_of_starvation(result.balance.newly);
+        Metrics metrics = step_metrics(result, seconds);
         if (trainer_.finished() || is_due(recipe_.validation.every)) add_validation(metrics);
-        log_->add(metrics, result.expert_load);
+        // The loads of a skipped step are those of a batch that counts for nothing.
+        log_->add(metrics, result.verdict.skip ? ExpertLoads{} : result.expert_load);
         options_.on_step(metrics);
+        if (result.verdict.diverged) stop_diverged(result);
         if (is_due(recipe_.snapshot.every)) save();
+    }
+
+    Metrics step_metrics(const StepResult& result, double seconds) const {
+        const Progress& progress = trainer_.progress();
+        const optim::GuardState guard = trainer_.guard_state();
+        return {.step = progress.step,
+                .tokens = progress.tokens,
+                .loss = result.loss,
+                .mtp_loss = result.mtp_loss,
+                .balance_loss = result.balance_loss,
+                .grad_norm = result.verdict.norm,
+                .learning_rate = result.learning_rate,
+                .batch = result.sequences,
+                .seq_len = recipe_.data.seq_len,
+                .tokens_per_second = double(result.sequences * recipe_.data.seq_len) / seconds,
+                .step_seconds = seconds,
+                .data_seconds = result.data_seconds,
+                .max_violation = max_violation(result.expert_load),
+                .expert_load_entropy = expert_load_entropy(result.expert_load),
+                .layer_max_violation = layer_max_violation(result.expert_load),
+                .dead_experts = result.balance.dead,
+                .starved_experts = result.balance.starved,
+                .skipped = guard.skipped,
+                .spikes = guard.spikes,
+                .failed_snapshots = summary_.failed_snapshots,
+                .bytes_peak = peak_bytes()};
+    }
+
+    /// Between the two halves of a step: the state is still that of before it. A disk that refuses
+    /// costs the record, not the training.
+    void record_spike(const StepResult& result) {
+        SpikeRecord record = describe_spike(trainer_, result);
+        std::string what = concat("step ", record.step, record.skipped ? " skipped: " : ": ",
+                                  record.reason, " (samples ", record.first_sample, " to ",
+                                  record.first_sample + result.sequences - 1, ")");
+        try {
+            if (count_spikes(out_) < recipe_.guard.max_records) {
+                if (recipe_.guard.save_state) {
+                    checkpoint::write_snapshot(spike_states(out_), trainer_.snapshot(),
+                                               {.keep = recipe_.guard.max_records});
+                }
+                what += concat("; hadal train --replay ", write_spike(out_, record).string(),
+                               " looks into it");
+            }
+        } catch (const Error& error) {
+            what += concat("; not recorded: ", error.what());
+        } catch (const fs::filesystem_error& error) {
+            what += concat("; not recorded: ", error.what());
+        }
+        log_->note(what);
+        options_.warn(what);
+    }
+
+    void warn_of_starvation(const std::vector<ExpertPlace>& places) {
+        const std::string what = concat(
+            "after step ", trainer_.progress().step, " ", places_text(places), " had less than a ",
+            "sixteenth of the mean load for ", recipe_.balance.starved_steps,
+            " steps in a row (see balance.bias_rate and balance.alpha)");
+        log_->note(what);
+        options_.warn(what);
+    }
+
+    /// No skipped step has changed a weight: what is saved here is the state after the last good
+    /// one, only further on in the data.
+    [[noreturn]] void stop_diverged(const StepResult& result) {
+        save_last();
+        throw Error(
+            Error::Kind::diverged,
+            concat("training diverged: ", recipe_.guard.max_skipped_run,
+                   " steps in a row were skipped, the last one (", trainer_.progress().step,
+                   ") for ", result.verdict.reason(result.loss), "; the snapshot of step ",
+                   saved_step_, " in ", (out_ / "snapshots").string(),
+                   " holds the weights of before them (look at spikes/ and the data; "
+                   "--resume --allow-change learning_rate.peak continues with another rate)"));
     }
 
     bool is_due(int64_t every) const {

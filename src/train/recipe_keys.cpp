@@ -155,10 +155,11 @@ void add_guard(Recipe& r, std::vector<RecipeKey>& keys) {
                     .help = "above the median that make a spike; one is 1.4826 median distances",
                     .minimum = 1,
                     .maximum = 1e9});
-    keys.push_back({.name = "guard.skip_spikes",
-                    .target = &r.guard.skip_spikes,
-                    .unit = "true|false",
-                    .help = "change no weight in a step that spikes; what is not finite never does"});
+    keys.push_back(
+        {.name = "guard.skip_spikes",
+         .target = &r.guard.skip_spikes,
+         .unit = "true|false",
+         .help = "change no weight in a step that spikes; what is not finite never does"});
     keys.push_back({.name = "guard.max_skipped_run",
                     .target = &r.guard.max_skipped_run,
                     .unit = "steps",

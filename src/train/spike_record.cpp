@@ -41,6 +41,7 @@ SpikeRecord describe_spike(const Trainer& trainer, const StepResult& result) {
             .tokens = trainer.progress().tokens,
             .first_sample = trainer.progress().samples,
             .data_fingerprint = trainer.data_fingerprint(),
+            .recipe = recipe_text(trainer.recipe()),
             .ids = trainer.next_samples()};
 }
 
@@ -67,6 +68,7 @@ fs::path write_spike(const fs::path& run, const SpikeRecord& record) {
         {"first_sample", record.first_sample},
         {"sequences", record.ids.shape()[0]},
         {"data_fingerprint", record.data_fingerprint},
+        {"recipe", record.recipe},
         {"ids", ids_path(path).filename().string()},
     };
     write_file_atomically(path, json.dump(2) + "\n");
@@ -103,6 +105,7 @@ SpikeRecord read_spike(const fs::path& path) {
                            .tokens = json.at("tokens_before").get<int64_t>(),
                            .first_sample = json.at("first_sample").get<int64_t>(),
                            .data_fingerprint = json.at("data_fingerprint").get<uint64_t>(),
+                           .recipe = json.at("recipe").get<std::string>(),
                            .ids = Tensor()};
         record.ids = checkpoint::Safetensors::open(ids_path(path)).load("ids").clone();
         if (record.step < 1 || record.ids.dtype() != DType::i32 || record.ids.shape().rank() != 2) {

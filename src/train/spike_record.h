@@ -25,7 +25,8 @@ struct SpikeRecord {
     int64_t tokens = 0;  // seen before the step
     int64_t first_sample = 0;
     uint64_t data_fingerprint = 0;
-    Tensor ids;  // [sequences, seq_len + 1] i32
+    std::string recipe;  // the run's, resolved
+    Tensor ids;          // [sequences, seq_len + 1] i32
 };
 
 /// Of a step between compute_step and finish_step.

@@ -269,16 +269,11 @@ checkpoint::SnapshotContent Trainer::snapshot() const {
                            {"fingerprint", source.fingerprint}});
     }
     const nlohmann::ordered_json state = {
-        {"step", progress_.step},
-        {"tokens", progress_.tokens},
-        {"samples", progress_.samples},
-        {"data_fingerprint", data_fingerprint()},
-        {"adam_steps", adamw_->steps()},
-        {"guard", guard_json(guard_.state())},
-        {"starving", balance_.state()},
-        {"data", std::move(sources)},
-        {"tokenizer", tokenizer_},
-        {"recipe", recipe_text(recipe_)},
+        {"step", progress_.step},        {"tokens", progress_.tokens},
+        {"samples", progress_.samples},  {"data_fingerprint", data_fingerprint()},
+        {"adam_steps", adamw_->steps()}, {"guard", guard_json(guard_.state())},
+        {"starving", balance_.state()},  {"data", std::move(sources)},
+        {"tokenizer", tokenizer_},       {"recipe", recipe_text(recipe_)},
     };
     content.state = state.dump(2) + "\n";
     return content;

@@ -25,9 +25,9 @@ namespace hadal::train {
 
 /// What one step showed.
 struct StepResult {
-    double loss = 0;                 // nats per token, main model
-    std::optional<double> mtp_loss;  // nats per token, mean over the depths
-    double balance_loss = 0;         // Σ over MoE layers, mean over sequences, times α
+    double loss = 0;                        // nats per token, main model
+    std::optional<double> mtp_loss;         // nats per token, mean over the depths
+    double balance_loss = 0;                // Σ over MoE layers, mean over sequences, times α
     optim::GradientGuard::Verdict verdict;  // norm before clipping; whether the step is skipped
     double learning_rate = 0;
     int64_t sequences = 0;
@@ -69,6 +69,9 @@ class Trainer {
     /// data.
     std::optional<ValidationResult> validate();
 
+    const Recipe& recipe() const {
+        return recipe_;
+    }
     const Progress& progress() const {
         return progress_;
     }
