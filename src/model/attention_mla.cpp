@@ -89,21 +89,28 @@ AttentionSaved allocate_attention_saved(const ModelConfig& config, int64_t token
                                         const ActivationMemory& memory) {
     const int64_t heads = config.num_attention_heads;
     const DType dtype = precision.dtype, statistics = statistics_dtype(dtype);
+    const auto operand = [&](std::string_view name, int64_t width) {
+        return allocate_operand(name, {tokens, width}, dtype, precision.activation(),
+                                memory.recomputed);
+    };
     AttentionSaved saved;
     if (config.q_lora_rank > 0) {
         saved.q_a = memory.kept("q_a", {tokens, config.q_lora_rank}, dtype);
-        saved.q_a_normed =
-            allocate_operand("q_a_normed", {tokens, config.q_lora_rank}, dtype, memory.recomputed);
+        saved.q_a_normed = operand("q_a_normed", config.q_lora_rank);
         saved.q_a_r = memory.kept("norm statistics", {tokens}, statistics);
     }
     saved.q = memory.recomputed("q", {tokens, heads * config.qk_head_dim()}, dtype);
     saved.ckv = memory.kept("ckv", {tokens, config.latent_dim()}, dtype);
-    saved.c_normed =
-        allocate_operand("c_normed", {tokens, config.kv_lora_rank}, dtype, memory.recomputed);
+    saved.c_normed = operand("c_normed", config.kv_lora_rank);
     saved.c_r = memory.kept("norm statistics", {tokens}, statistics);
     const int64_t kv_width = heads * (config.qk_nope_head_dim + config.v_head_dim);
     saved.kv = memory.recomputed("kv", {tokens, kv_width}, dtype);
-    saved.o = allocate_operand("o", {tokens, heads * config.v_head_dim}, dtype, memory.kept);
+    // No tiles: forward's product and the weight gradient quantise different values, the second
+    // those that came back from E5M6.
+    const Shape o_shape{tokens, heads * config.v_head_dim};
+    saved.o_kept = allocate_kept_e5m6("o", o_shape, precision, memory);
+    const Allocate& o_memory = precision.fp8 ? memory.recomputed : memory.kept;
+    saved.o = {.values = o_memory("o", o_shape, dtype), .fp8 = precision.activation()};
     saved.lse = memory.kept("lse", {tokens, heads}, statistics);
     return saved;
 }
@@ -114,7 +121,7 @@ AttentionBackward allocate_attention_backward(const ModelConfig& config, int64_t
     const int64_t heads = config.num_attention_heads;
     const DType dtype = precision.dtype;
     const auto operand = [&](std::string_view name, int64_t width) {
-        return allocate_operand(name, {tokens, width}, dtype, allocate);
+        return allocate_operand(name, {tokens, width}, dtype, precision.gradient(), allocate);
     };
     AttentionBackward work;
     work.d_q = operand("d_q", heads * config.qk_head_dim());
@@ -143,9 +150,11 @@ void AttentionMla::norm_latents(Context& context, AttentionSaved& saved) const {
     if (config_.q_lora_rank > 0) {
         ops::rms_norm(context, saved.q_a, weights_.q_a_layernorm, kLatentNormEpsilon,
                       saved.q_a_normed.values, saved.q_a_r);
+        encode(context, saved.q_a_normed);
     }
     ops::rms_norm(context, latent_part(config_, saved.ckv), weights_.kv_a_layernorm,
                   kLatentNormEpsilon, saved.c_normed.values, saved.c_r);
+    encode(context, saved.c_normed);
 }
 
 void AttentionMla::project_query(Context& context, const Operand& x, const Tensor& positions,
@@ -167,7 +176,8 @@ void AttentionMla::forward(Context& context, const SequenceLayout& layout, const
     weights_.kv_b_proj.forward(context, saved.c_normed, saved.kv);  // eq. 2, 5
     ops::attention_prefill(context, saved.q, saved.kv, rope_part(config_, saved.ckv), layout.starts,
                            attention_shape(config_), saved.o.values, saved.lse);  // eq. 10
-    weights_.o_proj.forward_add(context, saved.o, y);                             // eq. 11
+    store(context, saved.o.values, saved.o_kept);
+    weights_.o_proj.forward_add(context, saved.o, y);  // eq. 11
 }
 
 void AttentionMla::recompute(Context& context, const SequenceLayout& layout, const Operand& x,
@@ -175,6 +185,7 @@ void AttentionMla::recompute(Context& context, const SequenceLayout& layout, con
     norm_latents(context, saved);
     project_query(context, x, layout.positions, layout.cos_sin, saved);
     weights_.kv_b_proj.forward(context, saved.c_normed, saved.kv);
+    restore(context, saved.o_kept, saved.o.values);
 }
 
 void AttentionMla::forward_cached(Context& context, const CachedLayout& layout, const Operand& x,
@@ -242,17 +253,21 @@ void AttentionMla::backward_input(Context& context, const SequenceLayout& layout
                     layout.positions, ops::RotaryDirection::backward);
         ops::rotary(context, d_k_pe, key_rotary(config_), layout.cos_sin, layout.positions,
                     ops::RotaryDirection::backward);
+        encode(context, work.d_q);
+        encode(context, work.d_kv);
     }
     weights_.kv_b_proj.backward_input(context, work.d_kv,
                                       work.d_c_normed);  // [tokens, kv_lora_rank]
     Tensor d_c = latent_part(config_, work.d_ckv.values);
     ops::rms_norm_backward_input(context, work.d_c_normed, latent_part(config_, saved.ckv),
                                  weights_.kv_a_layernorm, saved.c_r, /*add=*/false, d_c);
+    encode(context, work.d_ckv);
     weights_.kv_a_proj_with_mqa.backward_input(context, work.d_ckv, d_x);  // [tokens, hidden]
     if (config_.q_lora_rank > 0) {
         weights_.q_b_proj.backward_input(context, work.d_q, work.d_q_a_normed);
         ops::rms_norm_backward_input(context, work.d_q_a_normed, saved.q_a, weights_.q_a_layernorm,
                                      saved.q_a_r, /*add=*/false, work.d_q_a.values);
+        encode(context, work.d_q_a);
         weights_.q_a_proj.backward_input_add(context, work.d_q_a, d_x);
     } else {
         weights_.q_proj.backward_input_add(context, work.d_q, d_x);
@@ -262,19 +277,20 @@ void AttentionMla::backward_input(Context& context, const SequenceLayout& layout
 void AttentionMla::backward_weight(Context& context, const Operand& x, const Operand& d_y,
                                    const AttentionSaved& saved, const AttentionBackward& work,
                                    AttentionWeights& gradients) const {
-    gradients.o_proj.add_gradient(context, d_y, saved.o);
-    gradients.kv_b_proj.add_gradient(context, work.d_kv, saved.c_normed);
-    ops::rms_norm_backward_weight(context, work.d_c_normed, latent_part(config_, saved.ckv),
-                                  saved.c_r, gradients.kv_a_layernorm);
-    gradients.kv_a_proj_with_mqa.add_gradient(context, work.d_ckv, x);
+    std::vector<LinearGradientRows> list = {{d_y, saved.o, gradients.o_proj},
+                                            {work.d_kv, saved.c_normed, gradients.kv_b_proj},
+                                            {work.d_ckv, x, gradients.kv_a_proj_with_mqa}};
     if (config_.q_lora_rank > 0) {
-        gradients.q_b_proj.add_gradient(context, work.d_q, saved.q_a_normed);
+        list.push_back({work.d_q, saved.q_a_normed, gradients.q_b_proj});
+        list.push_back({work.d_q_a, x, gradients.q_a_proj});
         ops::rms_norm_backward_weight(context, work.d_q_a_normed, saved.q_a, saved.q_a_r,
                                       gradients.q_a_layernorm);
-        gradients.q_a_proj.add_gradient(context, work.d_q_a, x);
     } else {
-        gradients.q_proj.add_gradient(context, work.d_q, x);
+        list.push_back({work.d_q, x, gradients.q_proj});
     }
+    Linear::add_gradients(context, list);
+    ops::rms_norm_backward_weight(context, work.d_c_normed, latent_part(config_, saved.ckv),
+                                  saved.c_r, gradients.kv_a_layernorm);
 }
 
 }  // namespace hadal::model

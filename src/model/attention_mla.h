@@ -8,6 +8,7 @@
 #include "core/tensor.h"
 #include "model/activation.h"
 #include "model/config.h"
+#include "model/kept_activation.h"
 #include "model/parameters.h"
 #include "ops/attention_latent.h"
 
@@ -25,6 +26,7 @@ struct AttentionSaved {
     Tensor c_r;        // [tokens] of the norm
     Tensor kv;         // [tokens, heads·(nope + v)]               k^C, v^C per head, eq. 2, 5
     Operand o;         // [tokens, heads·v_head_dim]               eq. 10
+    KeptE5m6 o_kept;   // of o
     Tensor lse;        // [tokens, heads] log of the softmax's sum
 };
 struct AttentionBackward {
@@ -66,7 +68,7 @@ class AttentionMla {
                  AttentionSaved& saved, Tensor& y) const;
 
     /// Fills again what forward left in memory that layers share: latent norms, queries, keys and
-    /// values, from q_a and ckv.
+    /// values, from q_a and ckv; the output.
     void recompute(Context& context, const SequenceLayout& layout, const Operand& x,
                    AttentionSaved& saved) const;
 

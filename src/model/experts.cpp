@@ -60,10 +60,12 @@ ExpertsSaved allocate_experts_saved(const ModelConfig& config, int64_t tokens,
     saved.row_source = memory.kept("routing", {rows}, DType::i32);
     saved.slot_row = memory.kept("routing", {tokens, top_k}, DType::i32);
     saved.row_weight = memory.kept("routing", {rows}, statistics);
-    saved.x_rows = allocate_operand("x_rows", {rows, config.hidden_size}, dtype, memory.recomputed);
-    saved.gate = memory.kept("gate", {rows, intermediate}, dtype);
-    saved.up = memory.kept("up", {rows, intermediate}, dtype);
-    saved.product = allocate_operand("product", {rows, intermediate}, dtype, memory.recomputed);
+    saved.x_rows = allocate_gathered("x_rows", {rows, config.hidden_size}, dtype,
+                                     precision.activation(), memory.recomputed);
+    saved.gate = allocate_kept_tiles("gate", {rows, intermediate}, precision, memory);
+    saved.up = allocate_kept_tiles("up", {rows, intermediate}, precision, memory);
+    saved.product = allocate_operand("product", {rows, intermediate}, dtype, precision.activation(),
+                                     memory.recomputed);
     if (config.n_shared_experts > 0) {
         saved.shared = allocate_feed_forward_saved(tokens, config.n_shared_experts * intermediate,
                                                    precision, memory);
@@ -77,9 +79,10 @@ ExpertsBackward allocate_experts_backward(const ModelConfig& config, int64_t tok
     const int64_t rows = tokens * config.num_experts_per_tok;
     const int64_t intermediate = config.moe_intermediate_size;
     ExpertsBackward work;
-    work.d_rows = allocate_operand("d_rows", {rows, config.hidden_size}, dtype, allocate);
-    work.d_gate = allocate_operand("d_gate", {rows, intermediate}, dtype, allocate);
-    work.d_up = allocate_operand("d_up", {rows, intermediate}, dtype, allocate);
+    const auto format = precision.gradient();
+    work.d_rows = allocate_gathered("d_rows", {rows, config.hidden_size}, dtype, format, allocate);
+    work.d_gate = allocate_operand("d_gate", {rows, intermediate}, dtype, format, allocate);
+    work.d_up = allocate_operand("d_up", {rows, intermediate}, dtype, format, allocate);
     work.d_logits = allocate("d_logits", {tokens, config.n_routed_experts}, dtype);
     if (config.n_shared_experts > 0) {
         work.shared = allocate_feed_forward_backward(tokens, config.n_shared_experts * intermediate,
@@ -100,20 +103,24 @@ void Experts::route(Context& context, const Tensor& x, ExpertsSaved& saved) cons
     ops::gather_values(context, saved.weights, saved.row_source, saved.row_weight);
 }
 
-void Experts::dispatch(Context& context, const Operand& x, ExpertsSaved& saved) const {
-    ops::gather_rows(context, x.values, saved.row_source, config_.num_experts_per_tok,
-                     saved.x_rows.values);
+void Experts::multiply(Context& context, ExpertsSaved& saved) const {
+    ops::silu_mul(context, saved.gate.values, saved.up.values, saved.row_weight,
+                  saved.product.values);
+    encode(context, saved.product);
 }
 
 void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, Tensor& y) const {
     route(context, x.values, saved);
-    dispatch(context, x, saved);
+    gather(context, x, saved.row_source, config_.num_experts_per_tok, saved.x_rows);
     const auto& experts = weights_.experts;
     std::vector<LinearRows> list;  // gate and up of all experts in one fork/join
-    add_products(experts, &FeedForwardWeights::gate_proj, saved, saved.x_rows, saved.gate, list);
-    add_products(experts, &FeedForwardWeights::up_proj, saved, saved.x_rows, saved.up, list);
+    add_products(experts, &FeedForwardWeights::gate_proj, saved, saved.x_rows, saved.gate.values,
+                 list);
+    add_products(experts, &FeedForwardWeights::up_proj, saved, saved.x_rows, saved.up.values, list);
     Linear::forward(context, list);
-    ops::silu_mul(context, saved.gate, saved.up, saved.row_weight, saved.product.values);
+    store(context, saved.gate);
+    store(context, saved.up);
+    multiply(context, saved);
     if (config_.n_shared_experts > 0) {
         FeedForward(weights_.shared_experts).forward(context, x, saved.shared, y);
     }
@@ -127,8 +134,10 @@ void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, T
 }
 
 void Experts::recompute(Context& context, const Operand& x, ExpertsSaved& saved) const {
-    dispatch(context, x, saved);
-    ops::silu_mul(context, saved.gate, saved.up, saved.row_weight, saved.product.values);
+    gather(context, x, saved.row_source, config_.num_experts_per_tok, saved.x_rows);
+    restore(context, saved.gate);
+    restore(context, saved.up);
+    multiply(context, saved);
     if (config_.n_shared_experts > 0) {
         FeedForward(weights_.shared_experts).recompute(context, saved.shared);
     }
@@ -157,19 +166,20 @@ void Experts::backward_input(Context& context, const SequenceLayout& layout, con
     const auto& experts = weights_.experts;
     const DType dtype = d_x.dtype();
     const Workspace::Scope scope(context.workspace);
-    Tensor d_product = context.workspace.take(saved.gate.shape(), dtype);
+    Tensor d_product = context.workspace.take(saved.gate.values.shape(), dtype);
     Tensor d_row_weight =
         context.workspace.take(saved.row_weight.shape(), saved.row_weight.dtype());
     Tensor d_x_rows =
         context.workspace.take({saved.row_source.count(), config_.hidden_size}, dtype);
 
-    ops::gather_rows(context, d_y.values, saved.row_source, config_.num_experts_per_tok,
-                     work.d_rows.values);
+    gather(context, d_y, saved.row_source, config_.num_experts_per_tok, work.d_rows);
     std::vector<LinearRows> list;
     add_products(experts, &FeedForwardWeights::down_proj, saved, work.d_rows, d_product, list);
     Linear::backward_input(context, list);
-    ops::silu_mul_backward(context, d_product, saved.gate, saved.up, saved.row_weight,
+    ops::silu_mul_backward(context, d_product, saved.gate.values, saved.up.values, saved.row_weight,
                            work.d_gate.values, work.d_up.values, d_row_weight);
+    encode(context, work.d_gate);
+    encode(context, work.d_up);
     list.clear();
     add_products(experts, &FeedForwardWeights::gate_proj, saved, work.d_gate, d_x_rows, list);
     Linear::backward_input(context, list);

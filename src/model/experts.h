@@ -24,8 +24,8 @@ struct ExpertsSaved {
     Tensor slot_row;               // [tokens, top_k] i32
     Tensor row_weight;             // [rows] f32
     Operand x_rows;                // [rows, hidden]
-    Tensor gate;                   // [rows, moe_intermediate]
-    Tensor up;                     // [rows, moe_intermediate]
+    KeptTiles gate;                // [rows, moe_intermediate]
+    KeptTiles up;                  // [rows, moe_intermediate]
     Operand product;               // [rows, moe_intermediate], the routing weight inside
     FeedForwardSaved shared;
 
@@ -67,7 +67,7 @@ class Experts {
 
   private:
     void route(Context& context, const Tensor& x, ExpertsSaved& saved) const;
-    void dispatch(Context& context, const Operand& x, ExpertsSaved& saved) const;
+    void multiply(Context& context, ExpertsSaved& saved) const;
     void gate_backward(Context& context, const SequenceLayout& layout, const Tensor& d_row_weight,
                        const ExpertsSaved& saved, ExpertsBackward& work) const;
 

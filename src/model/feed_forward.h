@@ -4,13 +4,14 @@
 #include "core/context.h"
 #include "core/tensor.h"
 #include "model/activation.h"
+#include "model/kept_activation.h"
 #include "model/parameters.h"
 
 namespace hadal::model {
 
 struct FeedForwardSaved {
-    Tensor gate;      // [tokens, intermediate]
-    Tensor up;        // [tokens, intermediate]
+    KeptTiles gate;   // [tokens, intermediate]
+    KeptTiles up;     // [tokens, intermediate]
     Operand product;  // [tokens, intermediate]
 };
 struct FeedForwardBackward {
@@ -45,6 +46,8 @@ class FeedForward {
                          FeedForwardWeights& gradients) const;
 
   private:
+    void multiply(Context& context, FeedForwardSaved& saved) const;
+
     const FeedForwardWeights& weights_;
 };
 

@@ -11,11 +11,13 @@ LayerSaved allocate_layer_saved(const ModelConfig& config, bool is_moe, int64_t 
     const Shape rows{tokens, config.hidden_size};
     LayerSaved saved;
     saved.x = memory.kept("x", rows, dtype);
-    saved.normed = allocate_operand("normed", rows, dtype, memory.recomputed);
+    saved.normed =
+        allocate_operand("normed", rows, dtype, precision.activation(), memory.recomputed);
     saved.r = memory.kept("norm statistics", {tokens}, statistics);
     saved.attention = allocate_attention_saved(config, tokens, precision, memory);
     saved.middle = memory.kept("middle", rows, dtype);
-    saved.normed_middle = allocate_operand("normed_middle", rows, dtype, memory.recomputed);
+    saved.normed_middle =
+        allocate_operand("normed_middle", rows, dtype, precision.activation(), memory.recomputed);
     saved.r_middle = memory.kept("norm statistics", {tokens}, statistics);
     if (is_moe) {
         saved.moe = allocate_experts_saved(config, tokens, precision, memory);
@@ -33,7 +35,8 @@ LayerBackward allocate_layer_backward(const ModelConfig& config, int64_t tokens,
     LayerBackward work;
     work.d_normed = allocate("d_normed", rows, dtype);
     work.d_normed_middle = allocate("d_normed_middle", rows, dtype);
-    work.d_middle = allocate_operand("d_middle", rows, dtype, allocate);
+    work.d_y = with_tiles(Tensor(), "d_y", rows, precision.gradient(), allocate);
+    work.d_middle = allocate_operand("d_middle", rows, dtype, precision.gradient(), allocate);
     work.attention = allocate_attention_backward(config, tokens, precision, allocate);
     work.mlp =
         allocate_feed_forward_backward(tokens, config.intermediate_size, precision, allocate);
@@ -46,11 +49,13 @@ LayerBackward allocate_layer_backward(const ModelConfig& config, int64_t tokens,
 void Layer::norm_input(Context& context, LayerSaved& saved) const {
     ops::rms_norm(context, saved.x, weights_.input_layernorm, config_.rms_norm_eps,
                   saved.normed.values, saved.r);
+    encode(context, saved.normed);
 }
 
 void Layer::norm_middle(Context& context, LayerSaved& saved) const {
     ops::rms_norm(context, saved.middle, weights_.post_attention_layernorm, config_.rms_norm_eps,
                   saved.normed_middle.values, saved.r_middle);
+    encode(context, saved.normed_middle);
 }
 
 void Layer::feed_forward(Context& context, LayerSaved& saved, Tensor& y) const {
@@ -96,6 +101,7 @@ void Layer::recompute(Context& context, const SequenceLayout& layout, LayerSaved
 void Layer::backward_input(Context& context, const SequenceLayout& layout, const Tensor& d_y,
                            const LayerSaved& saved, LayerBackward& work, Tensor& d_x) const {
     work.d_y.values = d_y;
+    encode(context, work.d_y);
     if (is_moe_) {
         Experts(config_, weights_.moe)
             .backward_input(context, layout, work.d_y, saved.moe, work.moe, work.d_normed_middle);
@@ -107,6 +113,7 @@ void Layer::backward_input(Context& context, const SequenceLayout& layout, const
     ops::rms_norm_backward_input(context, work.d_normed_middle, saved.middle,
                                  weights_.post_attention_layernorm, saved.r_middle, /*add=*/true,
                                  work.d_middle.values);
+    encode(context, work.d_middle);
     AttentionMla(config_, weights_.self_attn)
         .backward_input(context, layout, work.d_middle, saved.attention, work.attention,
                         work.d_normed);

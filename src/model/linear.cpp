@@ -1,12 +1,97 @@
 #include "model/linear.h"
 
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "ops/matmul.h"
+#include "ops/matmul_fp8.h"
+#include "ops/permute.h"
+#include "ops/quantize.h"
 
 namespace hadal::model {
 
 namespace {
+
+/// A matrix in `format` whose memory is `allocate`'s.
+TiledMatrix tiles_for(std::string_view name, Shape shape, const Fp8Format& format,
+                      const Allocate& allocate) {
+    return {.codes = allocate(name, shape, format.codes),
+            .scale = allocate(name, formats::scale_shape(shape, format.tiling), DType::f32),
+            .tiling = format.tiling};
+}
+
+/// Whether rows of a matrix can be cut out of its tiles anywhere, as the experts' rows are.
+bool rows_are_separate(const formats::Tiling& tiling) {
+    return tiling.rows <= 1;
+}
+
+/// The tiles of the weight gradient's operands, whose inner dimension is the tokens. One scale for
+/// the whole matrix, or blocks, serve in both directions.
+formats::Tiling along_rows(const formats::Tiling& tiling) {
+    if (tiling.rows != 1) return tiling;
+    return {.rows = tiling.columns, .columns = 1, .scale = tiling.scale};
+}
+
+bool has_tiles(const Operand& operand) {
+    return !operand.tiles.codes.empty();
+}
+
+/// Operands of a list's products, quantised where they have no tiles yet. The memory is the
+/// workspace's, of the caller's scope.
+class Quantizer {
+  public:
+    explicit Quantizer(Context& context)
+        : context_(context), allocate_([&context](std::string_view, Shape shape, DType dtype) {
+              return context.workspace.take(shape, dtype);
+          }) {}
+
+    /// As forward and the input gradient read it. Filled by run().
+    TiledMatrix along_columns(const Operand& operand) {
+        if (has_tiles(operand)) return operand.tiles;
+        return quantized(operand.values, *operand.fp8);
+    }
+
+    /// As the weight gradient reads it. Filled by run(). An operand of several products is
+    /// quantised once.
+    TiledMatrix along_rows(const Operand& operand) {
+        const formats::Tiling tiling = model::along_rows(operand.fp8->tiling);
+        if (has_tiles(operand) && tiling == operand.tiles.tiling) return operand.tiles;
+        const Tensor& source = has_tiles(operand) ? operand.tiles.codes : operand.values;
+        const auto key = std::pair(source.data(), source.shape()[0]);
+        if (const auto found = known_.find(key); found != known_.end()) return found->second;
+        TiledMatrix result;
+        if (has_tiles(operand)) {
+            result = tiles_for("", source.shape(), {tiling, source.dtype()}, allocate_);
+            from_tiles_.push_back({operand.tiles, result});
+        } else {
+            result = quantized(source, {tiling, operand.fp8->codes});
+        }
+        return known_.emplace(key, result).first->second;
+    }
+
+    void run() {
+        if (!from_values_.empty()) ops::quantize_tiles(context_, from_values_);
+        if (!from_tiles_.empty()) ops::requantize_tiles(context_, from_tiles_);
+    }
+
+  private:
+    TiledMatrix quantized(const Tensor& values, const Fp8Format& format) {
+        const TiledMatrix result = tiles_for("", values.shape(), format, allocate_);
+        from_values_.push_back({values, result});
+        return result;
+    }
+
+    Context& context_;
+    Allocate allocate_;
+    std::vector<ops::Quantization> from_values_;
+    std::vector<ops::Requantization> from_tiles_;
+    std::map<std::pair<const std::byte*, int64_t>, TiledMatrix> known_;
+};
+
+bool is_fp8(std::span<const LinearRows> list) {
+    return !list.empty() && list.front().operand.fp8.has_value();
+}
 
 std::vector<ops::Product> products_of(std::span<const LinearRows> list) {
     std::vector<ops::Product> products;
@@ -17,52 +102,150 @@ std::vector<ops::Product> products_of(std::span<const LinearRows> list) {
     return products;
 }
 
+/// Quantises what has no tiles and hands the list to `multiply`.
+template <class Multiply>
+void fp8_products(Context& context, std::span<const LinearRows> list,
+                  TiledMatrix Linear::* weight_codes, const Multiply& multiply) {
+    const Workspace::Scope scope(context.workspace);
+    Quantizer quantizer(context);
+    std::vector<ops::ProductFp8> products;
+    products.reserve(list.size());
+    for (const LinearRows& rows : list) {
+        products.push_back(
+            {quantizer.along_columns(rows.operand), rows.linear.*weight_codes, rows.result});
+    }
+    quantizer.run();
+    multiply(products);
+}
+
 }  // namespace
 
+Operand Operand::rows(int64_t begin, int64_t count) const {
+    Operand part{.values = values.empty() ? Tensor() : values.rows(begin, count), .fp8 = fp8};
+    if (tiles.codes.empty()) return part;
+    part.tiles = {.codes = tiles.codes.rows(begin, count),
+                  .scale = tiles.tiling.rows == 0 ? tiles.scale : tiles.scale.rows(begin, count),
+                  .tiling = tiles.tiling};
+    return part;
+}
+
+Operand with_tiles(Tensor values, std::string_view name, Shape shape,
+                   const std::optional<Fp8Format>& fp8, const Allocate& allocate) {
+    Operand operand{.values = std::move(values), .fp8 = fp8};
+    if (fp8 && rows_are_separate(fp8->tiling)) {
+        operand.tiles = tiles_for(name, shape, *fp8, allocate);
+    }
+    return operand;
+}
+
 Operand allocate_operand(std::string_view name, Shape shape, DType dtype,
-                         const Allocate& allocate) {
-    return {.values = allocate(name, shape, dtype)};
+                         const std::optional<Fp8Format>& fp8, const Allocate& allocate) {
+    return with_tiles(allocate(name, shape, dtype), name, shape, fp8, allocate);
+}
+
+Operand allocate_gathered(std::string_view name, Shape shape, DType dtype,
+                          const std::optional<Fp8Format>& fp8, const Allocate& allocate) {
+    Operand operand = with_tiles(Tensor(), name, shape, fp8, allocate);
+    if (!fp8 || !rows_are_separate(fp8->tiling)) operand.values = allocate(name, shape, dtype);
+    return operand;
+}
+
+void encode(Context& context, Operand& operand) {
+    if (has_tiles(operand)) ops::quantize_tiles(context, operand.values, operand.tiles);
+}
+
+void gather(Context& context, const Operand& x, const Tensor& row_source, int64_t top_k,
+            Operand& rows) {
+    if (!has_tiles(rows)) {
+        return ops::gather_rows(context, x.values, row_source, top_k, rows.values);
+    }
+    ops::gather_rows(context, x.tiles.codes, row_source, top_k, rows.tiles.codes);
+    if (rows.tiles.tiling.rows == 0) {
+        rows.tiles.scale.copy_from(x.tiles.scale);
+    } else {
+        ops::gather_rows(context, x.tiles.scale, row_source, top_k, rows.tiles.scale);
+    }
 }
 
 void Linear::forward(Context& context, const Operand& x, Tensor& y) const {
+    if (x.fp8) return forward(context, std::vector<LinearRows>{{x, *this, y}});
     ops::matmul_nt(context, x.values, weight, y);
 }
 
 void Linear::forward_add(Context& context, const Operand& x, Tensor& y) const {
-    ops::matmul_nt_add(context, x.values, weight, y);
+    if (!x.fp8) return ops::matmul_nt_add(context, x.values, weight, y);
+    const LinearRows rows{x, *this, y};
+    fp8_products(context, {&rows, 1}, &Linear::codes, [&](const auto& products) {
+        ops::matmul_nt_add(context, products[0].left, products[0].right, y);
+    });
 }
 
 void Linear::forward(Context& context, std::span<const LinearRows> list) {
-    ops::matmul_nt(context, products_of(list));
+    if (!is_fp8(list)) return ops::matmul_nt(context, products_of(list));
+    fp8_products(context, list, &Linear::codes,
+                 [&](const auto& products) { ops::matmul_nt(context, products); });
 }
 
 void Linear::backward_input(Context& context, const Operand& d_y, Tensor& d_x) const {
+    if (d_y.fp8) return backward_input(context, std::vector<LinearRows>{{d_y, *this, d_x}});
     ops::matmul_nn(context, d_y.values, weight, d_x);
 }
 
 void Linear::backward_input_add(Context& context, const Operand& d_y, Tensor& d_x) const {
+    if (d_y.fp8) return backward_input_add(context, std::vector<LinearRows>{{d_y, *this, d_x}});
     ops::matmul_nn_add(context, d_y.values, weight, d_x);
 }
 
 void Linear::backward_input(Context& context, std::span<const LinearRows> list) {
-    ops::matmul_nn(context, products_of(list));
+    if (!is_fp8(list)) return ops::matmul_nn(context, products_of(list));
+    fp8_products(context, list, &Linear::codes_along_out,
+                 [&](const auto& products) { ops::matmul_nn(context, products); });
 }
 
 void Linear::backward_input_add(Context& context, std::span<const LinearRows> list) {
-    ops::matmul_nn_add(context, products_of(list));
-}
-
-void Linear::add_gradient(Context& context, const Operand& d_y, const Operand& x) {
-    ops::matmul_tn_add(context, d_y.values, x.values, weight);
+    if (!is_fp8(list)) return ops::matmul_nn_add(context, products_of(list));
+    fp8_products(context, list, &Linear::codes_along_out,
+                 [&](const auto& products) { ops::matmul_nn_add(context, products); });
 }
 
 void Linear::add_gradients(Context& context, std::span<const LinearGradientRows> list) {
-    std::vector<ops::Product> products;
+    if (list.empty()) return;
+    if (!list.front().x.fp8) {
+        std::vector<ops::Product> products;
+        products.reserve(list.size());
+        for (const LinearGradientRows& rows : list) {
+            products.push_back({rows.d_y.values, rows.x.values, rows.gradient.weight});
+        }
+        return ops::matmul_tn_add(context, products);
+    }
+    const Workspace::Scope scope(context.workspace);
+    Quantizer quantizer(context);
+    std::vector<ops::ProductFp8> products;
     products.reserve(list.size());
     for (const LinearGradientRows& rows : list) {
-        products.push_back({rows.d_y.values, rows.x.values, rows.gradient.weight});
+        products.push_back(
+            {quantizer.along_rows(rows.d_y), quantizer.along_rows(rows.x), rows.gradient.weight});
     }
+    quantizer.run();
     ops::matmul_tn_add(context, products);
+}
+
+void quantize_weights(Context& context, std::span<Linear* const> linears, const Fp8Format& format) {
+    const formats::Tiling along_out = along_rows(format.tiling);
+    std::vector<ops::Quantization> list;
+    for (Linear* linear : linears) {
+        const Shape& shape = linear->weight.shape();
+        if (linear->codes.codes.empty()) {
+            linear->codes = TiledMatrix::uninitialized(shape, format.tiling, format.codes);
+            linear->codes_along_out =
+                along_out == format.tiling
+                    ? linear->codes
+                    : TiledMatrix::uninitialized(shape, along_out, format.codes);
+        }
+        list.push_back({linear->weight, linear->codes});
+        if (along_out != format.tiling) list.push_back({linear->weight, linear->codes_along_out});
+    }
+    ops::quantize_tiles(context, list);
 }
 
 }  // namespace hadal::model

@@ -1,32 +1,57 @@
 // A linear layer, y = x·Wᵀ: the one way in which the model multiplies by a weight. Its three
-// products are forward, input gradient and weight gradient. Embedding, head and gate are no linear
-// layers in this sense: they always run in the model's type (report §3.3.1).
+// products are forward, input gradient and weight gradient; all three run in FP8 where the operands
+// ask for it (report §3.3.1, figure 6), else in the model's type. Embedding, head and gate are no
+// linear layers in this sense: they never run in FP8.
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "core/context.h"
 #include "core/tensor.h"
+#include "formats/scale_tile.h"
 #include "model/activation.h"
+#include "model/precision.h"
 
 namespace hadal::model {
 
+using formats::TiledMatrix;
+
 /// Rows that enter products of linear layers: the input of forward, or the gradient of the output.
 struct Operand {
-    Tensor values;  // [rows, width] bf16|f32|f64
+    Tensor values;                 // [rows, width] bf16|f32|f64; may be empty where tiles are not
+    std::optional<Fp8Format> fp8;  // products read codes of this format
+    /// The values in that format, quantised once for all products. Empty where every product
+    /// quantises for itself: tiles that span rows begin anew for each expert.
+    TiledMatrix tiles = {};
 
-    Operand rows(int64_t begin, int64_t count) const {
-        return {values.rows(begin, count)};
-    }
+    /// A view.
+    Operand rows(int64_t begin, int64_t count) const;
 };
-Operand allocate_operand(std::string_view name, Shape shape, DType dtype, const Allocate& allocate);
+Operand allocate_operand(std::string_view name, Shape shape, DType dtype,
+                         const std::optional<Fp8Format>& fp8, const Allocate& allocate);
+/// The same over values that exist, or that come later.
+Operand with_tiles(Tensor values, std::string_view name, Shape shape,
+                   const std::optional<Fp8Format>& fp8, const Allocate& allocate);
+/// The same without values where there are tiles: of rows that are gathered as codes.
+Operand allocate_gathered(std::string_view name, Shape shape, DType dtype,
+                          const std::optional<Fp8Format>& fp8, const Allocate& allocate);
+/// Fills the tiles, if there are any, from the values.
+void encode(Context& context, Operand& operand);
+/// rows[r] = x[row_source[r] / top_k]: of the tiles where both have them, else of the values.
+void gather(Context& context, const Operand& x, const Tensor& row_source, int64_t top_k,
+            Operand& rows);
 
 /// One product of a list, over some of the rows: the experts of a layer, ragged, as one fork/join.
 struct LinearRows;
 struct LinearGradientRows;
 
 struct Linear {
-    Tensor weight;  // [out, in]
+    Tensor weight;  // [out, in] bf16|f32|f64; the float32 master where there are codes
+    /// Codes of the weight as forward reads them; empty without FP8.
+    TiledMatrix codes = {};
+    /// As the input gradient reads them, in tiles along `out`; the same where tiles are square.
+    TiledMatrix codes_along_out = {};
 
     /// y = x·Wᵀ.   x [tokens, in], y [tokens, out]
     void forward(Context& context, const Operand& x, Tensor& y) const;
@@ -41,8 +66,8 @@ struct Linear {
     static void backward_input(Context& context, std::span<const LinearRows> list);
     static void backward_input_add(Context& context, std::span<const LinearRows> list);
 
-    /// This layer holding a gradient: weight += d_yᵀ·x, so that micro-batches accumulate.
-    void add_gradient(Context& context, const Operand& d_y, const Operand& x);
+    /// gradient += d_yᵀ·x for each of the list, so that micro-batches accumulate. FP8 operands are
+    /// quantised anew in tiles along the tokens, from the tiles that the other products read.
     static void add_gradients(Context& context, std::span<const LinearGradientRows> list);
 };
 
@@ -54,7 +79,10 @@ struct LinearRows {
 struct LinearGradientRows {
     Operand d_y;       // [rows, out]
     Operand x;         // [rows, in]
-    Linear& gradient;  // [out, in]
+    Linear& gradient;  // its weight [out, in] f32 is the sum
 };
+
+/// Quantises weights, with memory of their own for the codes: after every change of the masters.
+void quantize_weights(Context& context, std::span<Linear* const> linears, const Fp8Format& format);
 
 }  // namespace hadal::model

@@ -15,7 +15,8 @@ MtpSaved allocate_mtp_saved(const ModelConfig& config, int64_t tokens, const Pre
     saved.embedded = memory.recomputed("embedded", {tokens, hidden}, dtype);
     saved.embedded_r = memory.kept("norm statistics", {tokens}, statistics);
     saved.hidden_r = memory.kept("norm statistics", {tokens}, statistics);
-    saved.joined = allocate_operand("joined", {tokens, 2 * hidden}, dtype, memory.recomputed);
+    saved.joined = allocate_operand("joined", {tokens, 2 * hidden}, dtype, precision.activation(),
+                                    memory.recomputed);
     saved.layer = allocate_layer_saved(config, mtp_is_moe(config), tokens, precision, memory);
     saved.output = memory.kept("output", {tokens, hidden}, dtype);
     saved.output_r = memory.kept("norm statistics", {tokens}, statistics);
@@ -29,7 +30,7 @@ MtpBackward allocate_mtp_backward(const ModelConfig& config, int64_t tokens,
     const DType dtype = precision.dtype;
     return {.d_normed = allocate("d_normed", {tokens, hidden}, dtype),
             .d_output = allocate("d_output", {tokens, hidden}, dtype),
-            .d_x = allocate_operand("d_x", {tokens, hidden}, dtype, allocate),
+            .d_x = allocate_operand("d_x", {tokens, hidden}, dtype, precision.gradient(), allocate),
             .d_joined = allocate("d_joined", {tokens, 2 * hidden}, dtype),
             .d_embedded = allocate("d_embedded", {tokens, hidden}, dtype)};
 }
@@ -44,6 +45,7 @@ void MtpModule::join(Context& context, const Tensor& hidden, MtpSaved& saved) co
     ops::rms_norm(context, saved.embedded, weights_.enorm, config_.rms_norm_eps, left,
                   saved.embedded_r);
     ops::rms_norm(context, hidden, weights_.hnorm, config_.rms_norm_eps, right, saved.hidden_r);
+    encode(context, saved.joined);
 }
 
 void MtpModule::project(Context& context, const Tensor& hidden, MtpSaved& saved) const {
@@ -88,8 +90,10 @@ void MtpModule::backward(Context& context, const SequenceLayout& layout, const T
     layer_.backward_input(context, layout, work.d_output, saved.layer, layer_work, work.d_x.values);
     layer_.backward_weight(context, saved.layer, layer_work, gradients.layer);
 
+    encode(context, work.d_x);
     weights_.eh_proj.backward_input(context, work.d_x, work.d_joined);
-    gradients.eh_proj.add_gradient(context, work.d_x, saved.joined);
+    const LinearGradientRows rows{work.d_x, saved.joined, gradients.eh_proj};
+    Linear::add_gradients(context, {&rows, 1});
 
     const Tensor d_left = work.d_joined.columns(0, width);
     const Tensor d_right = work.d_joined.columns(width, width);

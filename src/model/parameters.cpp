@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/tensor_block.h"
+#include "formats/bfloat16.h"
 #include "ops/convert.h"
 #include "ops/random_normal.h"
 
@@ -20,6 +21,9 @@ class Table {
     void add(const std::string& name, Shape shape, Role role, Tensor& tensor) {
         lines_.push_back({name, shape, role, in_mtp_, &tensor});
     }
+    void add(const std::string& name, Shape shape, Role role, Linear& linear) {
+        lines_.push_back({name, shape, role, in_mtp_, &linear.weight, &linear});
+    }
 
     void add_attention(const std::string& prefix, AttentionWeights& weights) {
         const int64_t hidden = config_.hidden_size;
@@ -28,28 +32,28 @@ class Table {
         const int64_t kv_rows = heads * (config_.qk_nope_head_dim + config_.v_head_dim);
         if (config_.q_lora_rank > 0) {
             const int64_t rank = config_.q_lora_rank;
-            add(prefix + "q_a_proj.weight", {rank, hidden}, Role::matrix, weights.q_a_proj.weight);
+            add(prefix + "q_a_proj.weight", {rank, hidden}, Role::matrix, weights.q_a_proj);
             add(prefix + "q_a_layernorm.weight", {rank}, Role::norm, weights.q_a_layernorm);
-            add(prefix + "q_b_proj.weight", {q_rows, rank}, Role::matrix, weights.q_b_proj.weight);
+            add(prefix + "q_b_proj.weight", {q_rows, rank}, Role::matrix, weights.q_b_proj);
         } else {
-            add(prefix + "q_proj.weight", {q_rows, hidden}, Role::matrix, weights.q_proj.weight);
+            add(prefix + "q_proj.weight", {q_rows, hidden}, Role::matrix, weights.q_proj);
         }
         add(prefix + "kv_a_proj_with_mqa.weight", {config_.latent_dim(), hidden}, Role::matrix,
-            weights.kv_a_proj_with_mqa.weight);
+            weights.kv_a_proj_with_mqa);
         add(prefix + "kv_a_layernorm.weight", {config_.kv_lora_rank}, Role::norm,
             weights.kv_a_layernorm);
         add(prefix + "kv_b_proj.weight", {kv_rows, config_.kv_lora_rank}, Role::matrix,
-            weights.kv_b_proj.weight);
+            weights.kv_b_proj);
         add(prefix + "o_proj.weight", {hidden, heads * config_.v_head_dim}, Role::matrix,
-            weights.o_proj.weight);
+            weights.o_proj);
     }
 
     void add_feed_forward(const std::string& prefix, int64_t intermediate, Role role,
                           FeedForwardWeights& weights) {
         const int64_t hidden = config_.hidden_size;
-        add(prefix + "gate_proj.weight", {intermediate, hidden}, role, weights.gate_proj.weight);
-        add(prefix + "up_proj.weight", {intermediate, hidden}, role, weights.up_proj.weight);
-        add(prefix + "down_proj.weight", {hidden, intermediate}, role, weights.down_proj.weight);
+        add(prefix + "gate_proj.weight", {intermediate, hidden}, role, weights.gate_proj);
+        add(prefix + "up_proj.weight", {intermediate, hidden}, role, weights.up_proj);
+        add(prefix + "down_proj.weight", {hidden, intermediate}, role, weights.down_proj);
     }
 
     void add_moe(const std::string& prefix, MoeWeights& weights) {
@@ -89,7 +93,7 @@ class Table {
         in_mtp_ = true;
         add(prefix + "enorm.weight", {hidden}, Role::norm, weights.enorm);
         add(prefix + "hnorm.weight", {hidden}, Role::norm, weights.hnorm);
-        add(prefix + "eh_proj.weight", {hidden, 2 * hidden}, Role::matrix, weights.eh_proj.weight);
+        add(prefix + "eh_proj.weight", {hidden, 2 * hidden}, Role::matrix, weights.eh_proj);
         add_layer(prefix, config_.n_routed_experts > 0, weights.layer);
         add(prefix + "shared_head.norm.weight", {hidden}, Role::norm, weights.shared_head_norm);
     }
@@ -107,14 +111,25 @@ std::string layer_prefix(int64_t layer) {
 /// What DeepSeek's released checkpoints store in block-FP8: the linear maps of attention and
 /// feed-forwards.
 bool is_quantised(const Parameter& parameter) {
-    return (parameter.role == Role::matrix || parameter.role == Role::expert) &&
-           !parameter.name.ends_with("eh_proj.weight");
+    return parameter.linear != nullptr && !parameter.name.ends_with("eh_proj.weight");
 }
 
 uint64_t hash_name(std::string_view name) {  // FNV-1a
     uint64_t hash = 0xCBF29CE484222325ull;
     for (const char c : name) hash = (hash ^ uint8_t(c)) * 0x100000001B3ull;
     return hash;
+}
+
+/// Its values are the float32 master of FP8 codes.
+bool is_fp8_master(const Parameter& parameter, const Precision& precision) {
+    return precision.fp8 && parameter.linear != nullptr;
+}
+
+Tensor rounded_to_bf16(const Tensor& tensor) {
+    Tensor rounded = Tensor::uninitialized(tensor.shape(), DType::bf16);
+    std::ranges::transform(tensor.values<float>(), rounded.values<bf16>().begin(),
+                           [](float value) { return to_bf16(value); });
+    return rounded;
 }
 
 void share_head(const ModelConfig& config, Weights& weights) {
@@ -144,8 +159,9 @@ std::vector<Parameter> parameters(const ModelConfig& config, Weights& weights) {
     return lines;
 }
 
-DType parameter_dtype(const Parameter& parameter, DType dtype) {
-    return parameter.role == Role::router_bias ? DType::f32 : dtype;
+DType parameter_dtype(const Parameter& parameter, const Precision& precision) {
+    const bool is_f32 = parameter.role == Role::router_bias || is_fp8_master(parameter, precision);
+    return is_f32 ? DType::f32 : precision.dtype;
 }
 
 bool has_weight_decay(Role role) {
@@ -211,12 +227,14 @@ int64_t kv_bytes_per_token(const ModelConfig& config) {
 
 namespace {
 
-/// Room for every parameter but the router biases, which are f32 in every model.
-TensorBlock block_for(const ModelConfig& config, DType dtype) {
+/// Room for every parameter of type `dtype` but the router biases, which are f32 in every model.
+TensorBlock block_for(const ModelConfig& config, const Precision& precision, DType dtype) {
     Weights none;
     int64_t elements = 0;
     for (const Parameter& parameter : parameters(config, none)) {
-        if (parameter.role != Role::router_bias) elements += TensorBlock::room(parameter.shape);
+        const bool inside =
+            parameter.role != Role::router_bias && parameter_dtype(parameter, precision) == dtype;
+        if (inside) elements += TensorBlock::room(parameter.shape);
     }
     return {elements, dtype};
 }
@@ -235,22 +253,43 @@ void fill_fresh(Context& context, const ModelConfig& config, const Parameter& pa
                        config.initializer_range, values);
 }
 
-Weights init_weights(Context& context, const ModelConfig& config, DType dtype, uint64_t seed) {
+Weights init_weights(Context& context, const ModelConfig& config, const Precision& precision,
+                     uint64_t seed) {
     Weights weights;
-    TensorBlock block = block_for(config, dtype);
+    TensorBlock block = block_for(config, precision, precision.dtype);
+    TensorBlock masters(0, DType::f32);
+    if (precision.fp8) masters = block_for(config, precision, DType::f32);
     for (const Parameter& parameter : parameters(config, weights)) {
+        const bool is_master = is_fp8_master(parameter, precision);
         *parameter.tensor = parameter.role == Role::router_bias
                                 ? Tensor::uninitialized(parameter.shape, DType::f32)
-                                : block.take(parameter.shape);
-        fill_fresh(context, config, parameter, seed, *parameter.tensor);
+                                : (is_master ? masters : block).take(parameter.shape);
+        if (is_master) {
+            Tensor rounded = Tensor::uninitialized(parameter.shape, precision.dtype);
+            fill_fresh(context, config, parameter, seed, rounded);
+            ops::convert(context, rounded, *parameter.tensor);
+        } else {
+            fill_fresh(context, config, parameter, seed, *parameter.tensor);
+        }
     }
     share_head(config, weights);
+    quantize_linears(context, config, precision, weights);
     return weights;
+}
+
+void quantize_linears(Context& context, const ModelConfig& config, const Precision& precision,
+                      Weights& weights) {
+    if (!precision.fp8) return;
+    std::vector<Linear*> linears;
+    for (const Parameter& parameter : parameters(config, weights)) {
+        if (parameter.linear != nullptr) linears.push_back(parameter.linear);
+    }
+    quantize_weights(context, linears, precision.fp8->weight);
 }
 
 Weights zero_gradients(const ModelConfig& config, DType dtype) {
     Weights weights;
-    TensorBlock block = block_for(config, dtype);
+    TensorBlock block = block_for(config, dtype, dtype);
     block.fill_zero();
     for (const Parameter& parameter : parameters(config, weights)) {
         if (parameter.role == Role::router_bias) continue;
@@ -259,8 +298,8 @@ Weights zero_gradients(const ModelConfig& config, DType dtype) {
     return weights;
 }
 
-Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files, DType dtype,
-                     std::vector<std::string>* unknown) {
+Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files,
+                     const Precision& precision, std::vector<std::string>* unknown) {
     Weights weights;
     for (const Parameter& parameter : parameters(config, weights)) {
         if (!files.contains(parameter.name)) {
@@ -269,7 +308,7 @@ Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& f
                 concat("tensor '", parameter.name, "' is missing: ", files.directory().string(),
                        " (the checkpoint does not match its config.json)"));
         }
-        Tensor tensor = files.load(parameter.name, parameter_dtype(parameter, dtype));
+        Tensor tensor = files.load(parameter.name, parameter_dtype(parameter, precision));
         if (tensor.shape() != parameter.shape) {
             throw Error(Error::Kind::corrupt_file,
                         concat("tensor '", parameter.name, "' is ", tensor.shape().text(),
@@ -300,10 +339,24 @@ std::vector<std::string> unknown_tensors(const ModelConfig& config,
     return unknown;
 }
 
+bool has_block_codes(const Weights& weights) {
+    const TiledMatrix& codes = weights.layers.front().self_attn.o_proj.codes;
+    return codes.codes.dtype() == DType::f8_e4m3 && codes.tiling == formats::kBlockTiles;
+}
+
 void checkpoint_tensors(const ModelConfig& config, Weights& weights,
                         const std::function<void(const std::string&, const Tensor&)>& write) {
-    for (const Parameter& parameter : parameters(config, weights))
-        write(parameter.name, *parameter.tensor);
+    for (const Parameter& parameter : parameters(config, weights)) {
+        const Tensor& tensor = *parameter.tensor;
+        if (parameter.linear == nullptr || parameter.linear->codes.codes.empty()) {
+            write(parameter.name, tensor);
+        } else if (config.block_fp8 && is_quantised(parameter)) {
+            write(parameter.name, parameter.linear->codes.codes);
+            write(parameter.name + "_scale_inv", parameter.linear->codes.scale);
+        } else {
+            write(parameter.name, rounded_to_bf16(tensor));
+        }
+    }
     for (int64_t k = 0; k < config.num_nextn_predict_layers; ++k) {
         const std::string prefix = layer_prefix(config.num_hidden_layers + k);
         write(prefix + "embed_tokens.weight", weights.embed_tokens);

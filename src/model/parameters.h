@@ -74,7 +74,8 @@ struct Parameter {
     Shape shape;
     Role role;
     bool in_mtp;
-    Tensor* tensor;  // into the Weights given
+    Tensor* tensor;            // into the Weights given
+    Linear* linear = nullptr;  // the linear layer whose weight it is, if it is one
 };
 
 /// All parameters in checkpoint order. Sizes the vectors of `weights` to the configuration. MTP's
@@ -82,8 +83,9 @@ struct Parameter {
 /// is lm_head when tied.
 std::vector<Parameter> parameters(const ModelConfig& config, Weights& weights);
 
-/// The type that a parameter of a `dtype` model has: the router bias is f32 in all of them.
-DType parameter_dtype(const Parameter& parameter, DType dtype);
+/// The type of a parameter's values: the model's, but f32 for the router bias and for what linear
+/// layers multiply codes of.
+DType parameter_dtype(const Parameter& parameter, const Precision& precision);
 
 /// Whether AdamW decays it: matrices yes; norms and the router bias no.
 bool has_weight_decay(Role role);
@@ -108,23 +110,31 @@ int64_t kv_bytes_per_token(const ModelConfig& config);
 /// 0. A value depends on (seed, name, index) alone.
 void fill_fresh(Context& context, const ModelConfig& config, const Parameter& parameter,
                 uint64_t seed, Tensor& values);  // [parameter.shape] bf16|f32|f64
-/// All of them.
-Weights init_weights(Context& context, const ModelConfig& config, DType dtype, uint64_t seed);
+/// All of them. FP8 linear layers begin as those of a bf16 model.
+Weights init_weights(Context& context, const ModelConfig& config, const Precision& precision,
+                     uint64_t seed);
 /// Zeros in the shape of the parameters, for gradients and moments. No tensor for the router bias.
 Weights zero_gradients(const ModelConfig& config, DType dtype = DType::f32);
 
 /// Maps the weights of an opened checkpoint; zero-copy where the file's type is `dtype`, converted
 /// otherwise. Missing tensors and wrong shapes are an Error(corrupt_file) with the name; unknown
 /// tensors are listed in `unknown`.
-Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files, DType dtype,
-                     std::vector<std::string>* unknown = nullptr);
+Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files,
+                     const Precision& precision, std::vector<std::string>* unknown = nullptr);
+/// Codes of all linear layers: after every change of their weights. Nothing without FP8.
+void quantize_linears(Context& context, const ModelConfig& config, const Precision& precision,
+                      Weights& weights);
 /// Names of the checkpoint that the configuration has no use for, those that released files are
 /// known to carry besides left out.
 std::vector<std::string> unknown_tensors(const ModelConfig& config,
                                          const checkpoint::HuggingFace& files);
 
+/// Whether linear layers have codes as DeepSeek's checkpoints do: E4M3 in blocks of 128×128.
+bool has_block_codes(const Weights& weights);
+
 /// Calls write(name, tensor) for every tensor of a checkpoint in order, MTP's copies of embedding
-/// and head included.
+/// and head included. With config.block_fp8 and codes the layout is DeepSeek's: codes and
+/// `_scale_inv`, but eh_proj in bf16.
 void checkpoint_tensors(
     const ModelConfig& config, Weights& weights,
     const std::function<void(const std::string& name, const Tensor& tensor)>& write);

@@ -22,16 +22,18 @@ std::string generation_config_text(const model::ModelConfig& config) {
 
 void export_model(model::Model& model, const std::filesystem::path& tokenizer,
                   const std::filesystem::path& directory) {
+    model::ModelConfig config = model.config;
+    config.block_fp8 = model::has_block_codes(model.weights);
     std::vector<checkpoint::TensorSpec> specs;
     model::checkpoint_tensors(
-        model.config, model.weights, [&](const std::string& name, const Tensor& tensor) {
+        config, model.weights, [&](const std::string& name, const Tensor& tensor) {
             specs.push_back({.name = name, .dtype = tensor.dtype(), .shape = tensor.shape()});
         });
     checkpoint::HuggingFaceWriter writer(directory, specs, {.force = true});
     model::checkpoint_tensors(
-        model.config, model.weights,
+        config, model.weights,
         [&](const std::string& name, const Tensor& tensor) { writer.add(name, tensor); });
-    writer.add_file("config.json", model::config_text(model.config));
+    writer.add_file("config.json", model::config_text(config));
     writer.add_file("generation_config.json", generation_config_text(model.config));
     const auto folder =
         std::filesystem::is_directory(tokenizer) ? tokenizer : tokenizer.parent_path();

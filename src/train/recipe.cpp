@@ -288,6 +288,9 @@ void check_whole(const Recipe& r, std::string_view where) {
         reject(where, concat("batch.ramp_from = ", r.batch.ramp_from,
                              " is above batch.sequences = ", r.batch.sequences));
     }
+    if (r.fp8.linear == "fp8" && r.dtype() != DType::bf16) {
+        reject(where, concat("precision.linear = fp8 needs run.dtype = bf16, got ", r.run.dtype));
+    }
     if (r.data.seq_len > r.model.max_position_embeddings) {
         reject(where, concat("data.seq_len = ", r.data.seq_len,
                              " is above model.max_position_embeddings = ",
@@ -427,6 +430,27 @@ std::vector<RecipeDifference> differences(const Recipe& now, const Recipe& befor
             {.key = "model." + item.key(), .now = text(config_now), .before = text(config_before)});
     }
     return found;
+}
+
+namespace {
+
+formats::Tiling tiling_named(std::string_view text) {
+    if (text == "1x128") return formats::kRowTiles;
+    if (text == "128x128") return formats::kBlockTiles;
+    if (text == "1x32") return formats::kMicroscaling;
+    return formats::kWholeTensor;
+}
+
+}  // namespace
+
+model::Precision Recipe::precision() const {
+    if (fp8.linear != "fp8") return {dtype(), memory.recompute};
+    model::Fp8Recipe formats;
+    formats.activation.tiling = tiling_named(fp8.activations);
+    formats.weight.tiling = tiling_named(fp8.weights);
+    formats.gradient.tiling = tiling_named(fp8.gradients);
+    if (fp8.gradient_format == "e5m2") formats.gradient.codes = DType::f8_e5m2;
+    return model::Precision(formats);
 }
 
 int64_t Recipe::total_tokens() const {

@@ -83,6 +83,13 @@ struct MtpKeys {
     double late_weight = 0.1;
     Position late_from = "67.6%";
 };
+struct PrecisionKeys {
+    std::string linear = "dtype";
+    std::string activations = "1x128";
+    std::string weights = "128x128";
+    std::string gradients = "1x128";
+    std::string gradient_format = "e4m3";
+};
 struct MemoryKeys {
     bool recompute = false;
 };
@@ -113,6 +120,7 @@ struct Recipe {
     LearningRateKeys learning_rate;
     BalanceKeys balance;
     MtpKeys mtp;
+    PrecisionKeys fp8;  // [precision]
     MemoryKeys memory;
     ValidationKeys validation;
     SnapshotKeys snapshot;
@@ -121,9 +129,7 @@ struct Recipe {
     DType dtype() const {
         return run.dtype == "f32" ? DType::f32 : DType::bf16;
     }
-    model::Precision precision() const {
-        return {dtype(), memory.recompute};
-    }
+    model::Precision precision() const;
     /// Length of the run; with `steps` as if every batch were whole.
     int64_t total_tokens() const;
     int64_t tokens_at(const Position& position) const;

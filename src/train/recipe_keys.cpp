@@ -254,12 +254,41 @@ void add_balance(Recipe& r, std::vector<RecipeKey>& keys) {
                     .is_position = true});
 }
 
+void add_precision(Recipe& r, std::vector<RecipeKey>& keys) {
+    keys.push_back({.name = "precision.linear",
+                    .target = &r.fp8.linear,
+                    .unit = "name",
+                    .help = "products of linear layers: dtype (as run.dtype), or fp8",
+                    .choices = {"dtype", "fp8"}});
+    keys.push_back({.name = "precision.activations",
+                    .target = &r.fp8.activations,
+                    .unit = "tile",
+                    .help = "of values that share a scale, with precision.linear = fp8",
+                    .choices = {"1x128", "1x32", "tensor"}});
+    keys.push_back({.name = "precision.weights",
+                    .target = &r.fp8.weights,
+                    .unit = "tile",
+                    .help = "the same; 1x32 tiles have powers of two as scales (MXFP8)",
+                    .choices = {"128x128", "1x32", "tensor"}});
+    keys.push_back({.name = "precision.gradients",
+                    .target = &r.fp8.gradients,
+                    .unit = "tile",
+                    .help = "the same, of the gradients of linear layers' outputs",
+                    .choices = {"1x128", "1x32", "128x128", "tensor"}});
+    keys.push_back({.name = "precision.gradient_format",
+                    .target = &r.fp8.gradient_format,
+                    .unit = "name",
+                    .help = "of these gradients: e4m3 as the report, or e5m2",
+                    .choices = {"e4m3", "e5m2"}});
+}
+
 void add_memory(Recipe& r, std::vector<RecipeKey>& keys) {
-    keys.push_back({.name = "memory.recompute",
-                    .target = &r.memory.recompute,
-                    .unit = "true|false",
-                    .help = "backward computes norms, MLA up-projections and SwiGLU again",
-                    .may_change = true});
+    keys.push_back(
+        {.name = "memory.recompute",
+         .target = &r.memory.recompute,
+         .unit = "true|false",
+         .help = "backward computes norms, up-projections, SwiGLU again; with fp8 always",
+         .may_change = true});
 }
 
 void add_outputs(Recipe& r, std::vector<RecipeKey>& keys) {
@@ -334,6 +363,7 @@ std::vector<RecipeKey> recipe_keys(Recipe& recipe) {
     add_guard(recipe, keys);
     add_learning_rate(recipe, keys);
     add_balance(recipe, keys);
+    add_precision(recipe, keys);
     add_memory(recipe, keys);
     add_outputs(recipe, keys);
     for (RecipeKey& key : keys) key.change_on_request = is_steering(key.name);

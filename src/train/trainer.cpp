@@ -103,16 +103,17 @@ Trainer::Trainer(Context& context, const Recipe& recipe)
 
 void Trainer::init_model() {
     if (recipe_.init_from.empty()) {
-        model_.weights = model::init_weights(context_, recipe_.model, recipe_.dtype(),
+        model_.weights = model::init_weights(context_, recipe_.model, recipe_.precision(),
                                              uint64_t(recipe_.run.seed));
     } else {
         const auto files = checkpoint::HuggingFace::open(recipe_.init_from);
-        model_.weights = model::load_weights(recipe_.model, files, recipe_.dtype());
+        model_.weights = model::load_weights(recipe_.model, files, recipe_.precision());
         // What was loaded may be a read-only view of the file.
         for (const model::Parameter& p : model::parameters(recipe_.model, model_.weights)) {
             *p.tensor = p.tensor->clone();
         }
         if (recipe_.model.tie_word_embeddings) model_.weights.lm_head = model_.weights.embed_tokens;
+        model::quantize_linears(context_, recipe_.model, recipe_.precision(), model_.weights);
     }
     model_.config = recipe_.model;
     model_.cos_sin = model::rotary_table(recipe_.model, recipe_.data.seq_len,
@@ -217,6 +218,7 @@ void Trainer::update(const StepResult& result) {
         return;
     }
     adamw_->step(context_, result.learning_rate, result.verdict.scale);
+    model::quantize_linears(context_, recipe_.model, recipe_.precision(), model_.weights);
     const bool biased = recipe_.balance.bias_rate > 0 && !router_biases_.empty() &&
                         progress_.tokens < recipe_.tokens_at(recipe_.balance.bias_until);
     if (biased) {
@@ -337,6 +339,7 @@ void Trainer::restore_tensors(const checkpoint::Snapshot& snapshot, int64_t adam
     }
     for (auto& [name, bias] : router_biases_) fill("bias." + name, bias);
     adamw_->restored(context_, adam_steps);
+    model::quantize_linears(context_, recipe_.model, recipe_.precision(), model_.weights);
 }
 
 }  // namespace hadal::train
