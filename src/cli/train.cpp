@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "cli/arguments.h"
+#include "cli/available_memory.h"
 #include "cli/machine.h"
 #include "cli/recipe_argument.h"
 #include "cli/report.h"
@@ -12,6 +13,7 @@
 #include "train/memory_plan.h"
 #include "train/pretrain.h"
 #include "train/recipe.h"
+#include "train/step_table.h"
 
 namespace hadal::cli {
 
@@ -88,6 +90,8 @@ void report_plan(const train::Recipe& recipe, Report& report) {
     report.add("activations_bytes", plan.activations);
     report.add("activations_in_full_bytes", plan.activations_in_full);
     report.add("total_bytes", plan.total());
+    const AvailableMemory available = available_memory_of_process();
+    if (!available.limited_by.empty()) report.add("available_bytes", available.bytes);
     for (const train::PlannedActivation& part : plan.parts) {
         report.add_row("activations", Record()
                                           .add("part", part.name)
@@ -97,14 +101,54 @@ void report_plan(const train::Recipe& recipe, Report& report) {
     }
 }
 
+void add_step_table(const train::Recipe& recipe, Report& report) {
+    for (const train::StepTableRow& row : train::step_table(recipe)) {
+        report.add_row("schedule", Record()
+                                       .add("at", row.what)
+                                       .add("step", row.step)
+                                       .add("tokens", row.tokens)
+                                       .add("lr", row.learning_rate)
+                                       .add("batch", row.batch)
+                                       .add("bias_rate", row.bias_rate)
+                                       .add("mtp_weight", row.mtp_weight));
+    }
+}
+
+std::string gib(int64_t bytes) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.4g GiB", double(bytes) / 0x1p30);
+    return text;
+}
+
+/// A run that cannot fit would be killed by the system in the middle of its first steps, and with
+/// luck nothing else on the machine.
+void check_memory(const train::Recipe& recipe) {
+    const train::MemoryPlan plan = train::plan_memory(recipe);
+    const AvailableMemory available = available_memory_of_process();
+    if (plan.total() <= available.bytes) return;
+    throw Error(
+        Error::Kind::bad_input,
+        concat("not enough memory: this run needs ", gib(plan.total()), " (weights and optimizer ",
+               gib(plan.weights + plan.master + plan.moments), ", gradients ", gib(plan.gradients),
+               ", copy for snapshots ", gib(plan.snapshot_copy), ", activations ",
+               gib(plan.activations), "), and ", gib(available.bytes), " are available by ",
+               available.limited_by,
+               " (batch.micro_batch, data.seq_len, optimizer.moments, snapshot.background and "
+               "memory.recompute make it smaller; --ignore-memory starts all the same)"));
+}
+
 void run_train(const Arguments& arguments, Report& report) {
     if (arguments.has("RECIPE") == arguments.has("--replay")) {
         throw Error(Error::Kind::usage,
-                    "give either RECIPE or --replay FILE (see hadal train --help)");
+                    "give RECIPE or --replay FILE, and not both (see hadal train --help)");
     }
     if (arguments.has("--replay")) return run_train_replay(arguments, report);
     const train::Recipe recipe = read_recipe_argument(arguments);
-    if (arguments.flag("--dry-run")) return report_plan(recipe, report);
+    if (arguments.flag("--dry-run")) {
+        report_plan(recipe, report);
+        return add_step_table(recipe, report);
+    }
+    if (!arguments.flag("--ignore-memory")) check_memory(recipe);
     StopSignals signals;
     Machine machine(arguments.globals());
     ProgressLine progress("tokens", arguments.globals().shows_progress());
@@ -142,6 +186,8 @@ extern const Command kTrain = {
                  .help = "with --resume: this key may differ from the run's; may be repeated",
                  .repeated = true},
                 {.name = "--force", .help = "delete a run that is in the way"},
+                {.name = "--ignore-memory",
+                 .help = "start although the plan says that the memory will not do"},
                 {.name = "--dry-run", .help = "print memory, steps and tokens, and train nothing"},
                 {.name = "--replay",
                  .value = "FILE",

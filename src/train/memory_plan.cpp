@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/transformer.h"
+#include "train/step_table.h"
 
 namespace hadal::train {
 
@@ -50,19 +51,6 @@ void plan_activations(const Recipe& recipe, MemoryPlan& plan) {
 }
 
 }  // namespace
-
-int64_t count_steps(const Recipe& recipe) {
-    if (recipe.run.steps > 0) return recipe.run.steps;
-    const optim::BatchSizeSchedule schedule = recipe.batch_schedule();
-    int64_t steps = 0, tokens = 0;
-    const int64_t ramp_end =
-        schedule.first > 0 ? std::min(schedule.ramp_tokens, recipe.run.tokens) : 0;
-    for (; tokens < ramp_end; ++steps)
-        tokens += optim::batch_size(schedule, tokens) * recipe.data.seq_len;
-    const int64_t step_tokens = schedule.sequences * recipe.data.seq_len;
-    const int64_t left = std::max<int64_t>(0, recipe.run.tokens - tokens);
-    return steps + (left + step_tokens - 1) / step_tokens;
-}
 
 MemoryPlan plan_memory(const Recipe& recipe) {
     MemoryPlan plan;

@@ -40,9 +40,6 @@ struct MemoryPlan {
 /// Scratch memory of the operators is not in it: it depends on the threads; see docs/training.md.
 MemoryPlan plan_memory(const Recipe& recipe);
 
-/// Steps until the recipe's end.
-int64_t count_steps(const Recipe& recipe);
-
 /// Floating-point operations of matrix products per token, forward and backward: chosen experts
 /// only, causal half of attention, backward twice the forward; MTP modules counted while their loss
 /// has a weight.

@@ -126,7 +126,7 @@ TEST_CASE(
     const std::vector<Case> cases = {
         {{}, "no verb"},
         {{"trian"}, "did you mean 'train'"},
-        {{"train"}, "RECIPE is missing"},
+        {{"train"}, "give RECIPE"},
         {{"train", "nowhere.toml"}, "nowhere.toml"},
         {runs.words("bad", {"--set", "batch.sequences=0"}), "batch.sequences must be"},
         {runs.words("bad", {"--set", "data.random=false"}), "nothing to train on"},
