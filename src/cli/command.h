@@ -23,7 +23,7 @@ struct Option {
 };
 
 /// Headings of `hadal --help`, in the order of a model's life.
-enum class Group { machine, text, model, training, use, evaluation };
+enum class Group { machine, text, model, training, use, evaluation, planning };
 
 struct Command {
     std::string_view name;  // "inspect", or verb and noun: "tokenizer train"

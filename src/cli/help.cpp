@@ -20,6 +20,7 @@ constexpr Heading kHeadings[] = {
     {Group::training, "Training"},
     {Group::use, "Use"},
     {Group::evaluation, "Measuring"},
+    {Group::planning, "Planning"},
 };
 
 std::string pad(std::string text, size_t width) {

@@ -16,9 +16,9 @@ namespace hadal::pipeline {
 
 namespace {
 
-constexpr int kMaxRanks = 1024;
+constexpr int kMaxRanks = 256;
 constexpr int kMaxStagesPerRank = 64;
-constexpr int64_t kMaxChunks = 4'000'000;  // a picture or a table of more helps nobody
+constexpr int64_t kMaxChunks = 1'000'000;  // a picture or a table of more helps nobody
 
 using Times = const StageTimes&;
 
