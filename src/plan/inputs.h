@@ -123,12 +123,13 @@ struct Cost {
 
 struct Prefill {
     int64_t gpus = 32;
-    int64_t tp = 4;
+    int64_t tp = 1;
     int64_t redundant = 32;
     int64_t prompt = 4096;
     double tokens_per_gpu = 16384;  // of one batch
     double cache_hits = 0.563;
-    double load = 0.5;
+    double all_to_all = 1.15;
+    double load = 0.514;
     double load_imbalance = 1;
 };
 
@@ -144,10 +145,10 @@ struct Decode {
     double attention = 0.667;
     double kv_bytes_per_element = 2;
     double weight_bytes = 1;
-    double low_latency_gb_per_s = 39;
-    double low_latency_us = 15;
-    double bound_share = 0.6;
-    double load = 0.8;
+    double all_to_all = 0.838;
+    double all_to_all_us = 15;
+    double bound_share = 0.62;
+    double load = 0.796;
     double reserve_gb = 8;
 };
 
@@ -175,6 +176,7 @@ std::string_view name(Origin::Kind kind);
 struct Inputs {
     std::string cluster = "h800-2048";
     std::string model = "v3-671b";
+    std::vector<std::string> scenarios;
     Gpu gpu;
     Network network;
     Efficiency efficiency;

@@ -21,12 +21,14 @@ double overlapped(double one, double other, double loss) {
     return std::max(one, other) + loss * std::min(one, other);
 }
 
-LayerTimes layer_times(const model::ModelConfig& config, const Inputs& inputs) {
+double micro_batch_tokens(const Layout& layout) {
+    return double(layout.micro_batch * layout.sequence) / double(layout.tp);
+}
+
+LayerTimes layer_times(const model::ModelConfig& config, const Inputs& inputs, double tokens) {
     const ModelWork work = work_of(config);
     const Efficiency& e = inputs.efficiency;
     const Layout& layout = inputs.layout;
-    // Tensor parallelism with sequence parallelism: a rank has its share of everything.
-    const auto tokens = double(layout.micro_batch * layout.sequence) / double(layout.tp);
     const double peak = matmul_peak(inputs), bf16 = inputs.gpu.bf16_tflops * 1e12;
     const auto dense = [&](double weights) { return 2 * tokens * weights / (peak * e.dense_gemm); };
     const auto grouped = [&](double weights) {

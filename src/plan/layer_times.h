@@ -35,8 +35,12 @@ struct LayerTimes {
     }
 };
 
-/// As in a quiet trace: without Production's slow-downs.
-LayerTimes layer_times(const model::ModelConfig& config, const Inputs& inputs);
+/// For `tokens` on one GPU, as in a quiet trace: without Production's slow-downs.
+LayerTimes layer_times(const model::ModelConfig& config, const Inputs& inputs, double tokens);
+
+/// Of one micro-batch on one GPU. Tensor parallelism runs with sequence parallelism: a rank has its
+/// share of everything.
+double micro_batch_tokens(const Layout& layout);
 
 /// Peak in FLOP/s of the layout's matrix products. Error(bad_input) if the GPU lacks the type.
 double matmul_peak(const Inputs& inputs);

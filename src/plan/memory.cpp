@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "plan/all_to_all.h"
+#include "plan/layer_times.h"
 
 namespace hadal::plan {
 
@@ -125,8 +126,7 @@ double chunk_activation_bytes(const model::ModelConfig& config, const Layout& la
     }
     double bytes = dense_layers * kept_bytes_per_token(config, layout, false);
     if (moe_module) bytes += moe_layers * kept_bytes_per_token(config, layout, true);
-    const auto tokens = double(layout.micro_batch * layout.sequence) / double(layout.tp);
-    return bytes * tokens / double(stages.size());
+    return bytes * micro_batch_tokens(layout) / double(stages.size());
 }
 
 RankMemory rank_memory(const model::ModelConfig& config, const Inputs& inputs,
@@ -142,7 +142,7 @@ RankMemory rank_memory(const model::ModelConfig& config, const Inputs& inputs,
     memory.master = l.master_bytes * (l.zero >= 1 ? split : whole);
     memory.moments = l.moment_bytes * (l.zero >= 1 ? split : whole);
     memory.activations = live_chunks(l, rank) * chunk_activation_bytes(config, l, stages);
-    const auto tokens = double(l.micro_batch * l.sequence) / double(l.tp);
+    const double tokens = micro_batch_tokens(l);
     for (const Stage& stage : stages) {
         if (!stage.head) continue;  // bf16 logits with their f32 gradient
         memory.logits = tokens * 6 * double(config.vocab_size);

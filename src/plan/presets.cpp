@@ -124,7 +124,11 @@ void apply_preset_text(Inputs& inputs, PresetKind kind, std::string_view text,
 
 void apply_preset(Inputs& inputs, PresetKind kind, const std::string& name) {
     const char* what = kind == PresetKind::cluster ? "cluster" : "scenario";
-    if (kind == PresetKind::cluster) inputs.cluster = name;
+    if (kind == PresetKind::cluster) {
+        inputs.cluster = name;
+    } else {
+        inputs.scenarios.push_back(name);
+    }
     if (const EmbeddedPreset* preset = find_embedded(kind, name)) {
         apply_preset_text(inputs, kind, preset->text, concat(what, " ", name));
     } else if (name.ends_with(".toml") && std::filesystem::is_regular_file(name)) {

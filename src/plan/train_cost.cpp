@@ -77,7 +77,8 @@ StepTimes step_times(const model::ModelConfig& config, const Inputs& inputs) {
     const Layout& layout = inputs.layout;
     const ModelWork work = work_of(config, layout.mtp);
     const double layers = layers_per_stage(work, double(layout.sequence), layout.stages());
-    const ChunkTimes chunk = chunk_times(layer_times(config, inputs), inputs, layers);
+    const ChunkTimes chunk =
+        chunk_times(layer_times(config, inputs, micro_batch_tokens(inputs.layout)), inputs, layers);
     StepTimes step{.micro_batches = layout.micro_batches()};
     if (layout.bidirectional()) {
         dualpipe_step(chunk, layout, step);
@@ -139,7 +140,7 @@ TrainCost train_cost(const model::ModelConfig& config, const Inputs& inputs) {
     check_layout(config, inputs);
     const Layout& layout = inputs.layout;
     TrainCost cost{.work = work_of(config, layout.mtp)};
-    cost.layer = layer_times(config, inputs);
+    cost.layer = layer_times(config, inputs, micro_batch_tokens(inputs.layout));
     cost.stage_layers = layers_per_stage(cost.work, double(layout.sequence), layout.stages());
     cost.chunk = chunk_times(cost.layer, inputs, cost.stage_layers);
     cost.step = step_times(config, inputs);
