@@ -89,7 +89,8 @@ void check_config(const ModelConfig& config, std::string_view where);
 /// The text of a config.json that hadal, Transformers and serving engines read.
 std::string config_text(const ModelConfig& config);
 
-/// Known shapes: tiny, mini, moonlight-16b, v3-16b, v3-236b, v3-671b. Error(usage) names them all.
+/// Known shapes: kimi-k2, tiny, mini, moonlight-16b, v3-16b, v3-236b, v3-671b. Error(usage) names
+/// them all.
 ModelConfig preset(std::string_view name);
 std::vector<std::string> preset_names();
 

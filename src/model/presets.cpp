@@ -3,6 +3,7 @@
 #include <array>
 
 #include "core/error.h"
+#include "core/nearest_name.h"
 #include "model/config.h"
 
 namespace hadal::model {
@@ -157,13 +158,33 @@ ModelConfig moonlight_16b() {
     return c;
 }
 
+/// Kimi K2: V3's layers with more experts and fewer heads, no groups, no MTP.
+ModelConfig kimi_k2() {
+    ModelConfig c = v3_671b();
+    c.vocab_size = 163840;
+    c.num_nextn_predict_layers = 0;
+    c.num_attention_heads = 64;
+    c.n_routed_experts = 384;
+    c.first_k_dense_replace = 1;
+    c.n_group = 1;
+    c.topk_group = 1;
+    c.routed_scaling_factor = 2.827;
+    c.rope_theta = 50000;
+    c.max_position_embeddings = 131072;
+    c.rope_scaling = YarnScaling{.factor = 32, .beta_fast = 1};
+    c.bos_token_id = 163584;
+    c.eos_token_ids = {163585};
+    return c;
+}
+
 struct Preset {
     const char* name;
     ModelConfig (*make)();
 };
-constexpr std::array kPresets = {
-    Preset{"tiny", tiny},     Preset{"mini", mini},       Preset{"moonlight-16b", moonlight_16b},
-    Preset{"v3-16b", v3_16b}, Preset{"v3-236b", v3_236b}, Preset{"v3-671b", v3_671b}};
+constexpr std::array kPresets = {Preset{"kimi-k2", kimi_k2}, Preset{"tiny", tiny},
+                                 Preset{"mini", mini},       Preset{"moonlight-16b", moonlight_16b},
+                                 Preset{"v3-16b", v3_16b},   Preset{"v3-236b", v3_236b},
+                                 Preset{"v3-671b", v3_671b}};
 
 }  // namespace
 
@@ -179,7 +200,9 @@ ModelConfig preset(std::string_view name) {
         if (name == preset.name) return preset.make();
         known += concat(known.empty() ? "" : ", ", preset.name);
     }
-    throw Error(Error::Kind::usage, concat("unknown preset '", name, "' (one of ", known, ")"));
+    throw Error(Error::Kind::usage,
+                concat("unknown preset '", name, "'", did_you_mean(name, preset_names()),
+                       " (one of ", known, ")"));
 }
 
 }  // namespace hadal::model

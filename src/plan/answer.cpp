@@ -47,7 +47,7 @@ constexpr Scale kBytes[] = {
 constexpr Scale kFlops[] = {{1e15, 1e15, "PFLOP"}, {1e12, 1e12, "TFLOP"}, {0, 1e9, "GFLOP"}};
 constexpr Scale kFlopRate[] = {{0, 1e12, "TFLOP/s"}};
 constexpr Scale kHours[] = {{1e6, 1e6, "M h"}, {1e3, 1e3, "K h"}, {0, 1, "h"}};
-constexpr Scale kDollars[] = {{1e6, 1e6, "M$"}, {1e4, 1e3, "K$"}, {0, 1, "$"}};
+constexpr Scale kDollars[] = {{1e6, 1e6, "M"}, {1e4, 1e3, "K"}, {0, 1, ""}};
 constexpr Scale kTokens[] = {{1e12, 1e12, "T tokens"},
                              {1e9, 1e9, "B tokens"},
                              {1e6, 1e6, "M tokens"},
@@ -87,12 +87,14 @@ std::string digits(double value) {
 
 std::string quantity(double value, std::string_view unit) {
     if (!std::isfinite(value)) return "—";
+    if (value == 0 && unit == "s") return "0 s";  // not of the smallest scale
     const std::span<const Scale> scales = scales_of(unit);
     if (scales.empty()) return concat(digits(value), unit.empty() ? "" : " ", unit);
     const double size = std::abs(value);
     for (const Scale& scale : scales) {
         if (size < scale.from * (1 - 1e-12) && &scale != &scales.back()) continue;
-        return concat(digits(value / scale.factor), scale.text.empty() ? "" : " ", scale.text);
+        return concat(unit == "$" ? "$" : "", digits(value / scale.factor),
+                      scale.text.empty() ? "" : " ", scale.text);
     }
     return "";
 }
@@ -196,7 +198,7 @@ std::string table_text(const Table& table) {
         }
         grid.add(std::move(cells));
     }
-    return (table.title.empty() ? "" : "\n  " + table.title + "\n") + grid.text("  ");
+    return (table.title.empty() ? "" : concat("  ", table.title, ":\n")) + grid.text("  ");
 }
 
 }  // namespace
@@ -205,7 +207,12 @@ std::string text_of(const Answer& answer) {
     std::string text = answer.title + "\n";
     for (const Section& section : answer.sections) {
         text += heading(section.title) + figures_text(section.figures);
-        for (const Table& table : section.tables) text += table_text(table);
+        bool first = section.figures.empty();
+        for (const Table& table : section.tables) {
+            if (!first) text += "\n";
+            first = false;
+            text += table_text(table);
+        }
         for (const std::string& note : section.notes) text += concat("  ", note, "\n");
     }
     return text;

@@ -54,12 +54,10 @@ Table snapshot_table(const Inputs& inputs) {
 }  // namespace
 
 Answer answer_failures(const model::ModelConfig& config, const Inputs& inputs) {
-    check_layout(config, inputs);
     const FailureModel model = failure_model(inputs.failures, inputs.layout.gpus);
     const double interval = daly_interval(model);
     const SimulatedGoodput simulated =
         simulate_goodput(model, interval, inputs.failures.trials, kSeed);
-    const double states = fullest_rank(config, inputs).states();
     Answer answer{.title = title_of("Failures", inputs), .sections = {}, .headline = {}};
     answer.sections.push_back(
         {.title = concat(inputs.layout.gpus, " GPUs"),
@@ -74,10 +72,14 @@ Answer answer_failures(const model::ModelConfig& config, const Inputs& inputs) {
              {"goodput_simulated", "the same, simulated", simulated.mean, "share", Mark::prediction,
               concat("± ", quantity(simulated.half_width, "share"), " with 99 % confidence")},
              {"waste_first_order", "waste as computed by hand", first_order_waste(model, interval),
-              "share"},
-             {"state_copy_seconds", "states of a rank to host memory",
-              states / (inputs.network.host_gb_per_s * 1e9), "s", Mark::prediction,
-              "a floor for failures.snapshot_s"}}});
+              "share"}}});
+    if (is_possible(config, inputs)) {
+        const double states = fullest_rank(config, inputs).states();
+        answer.sections.back().figures.push_back(
+            {"state_copy_seconds", "states of a rank to host memory",
+             states / (inputs.network.host_gb_per_s * 1e9), "s", Mark::prediction,
+             "a floor for failures.snapshot_s"});
+    }
     answer.sections.push_back({.title = "BY SIZE OF THE CLUSTER", .tables = {sizes_table(inputs)}});
     answer.sections.push_back(
         {.title = concat("BY COST OF A SNAPSHOT, ", inputs.layout.gpus, " GPUS"),

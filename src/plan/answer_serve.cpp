@@ -173,14 +173,12 @@ Section decode_section(const model::ModelConfig& config, const Inputs& inputs,
     return section;
 }
 
-Section single_user_section(const Inputs& inputs, const DecodePlan& plan) {
-    const double drafted = expected_tokens(1, inputs.decode.acceptance);
+Section single_user_section(const DecodePlan& plan) {
     return {.title = "ONE USER ALONE",
             .figures = {{"alone_tokens_per_s", "one request a GPU",
                          plan.alone.tokens_per_s_per_user, "token/s"},
-                        {"alone_mtp_tokens_per_s", "with one drafted token",
-                         plan.alone.tokens_per_s_per_user / plan.alone.tokens_per_step * drafted,
-                         "token/s", Mark::prediction, "a step with two tokens taken as long"},
+                        {"alone_drafting_tokens_per_s", "with drafted tokens",
+                         plan.alone_drafting.tokens_per_s_per_user, "token/s"},
                         {"link_bound_tokens_per_s", "limit of the links, 32 requests a GPU",
                          plan.link_bound, "token/s"}},
             .notes = {"Every layer sends each token to its experts and back over links of "
@@ -243,7 +241,7 @@ Answer answer_serve(const model::ModelConfig& config, const Inputs& inputs) {
     Answer answer{.title = title_of("Serving", inputs), .sections = {}, .headline = {}};
     answer.sections.push_back(prefill_section(inputs, prefill));
     answer.sections.push_back(decode_section(config, inputs, decode));
-    answer.sections.push_back(single_user_section(inputs, decode));
+    answer.sections.push_back(single_user_section(decode));
     answer.sections.push_back(demand_section(inputs, prefill, decode));
     answer.headline = {"prefill_tokens_per_s_per_gpu", "decode_tokens_per_s_per_gpu",
                        "decode_batch", "dollars_per_million_output", "nodes_of_the_day"};

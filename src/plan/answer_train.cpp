@@ -157,6 +157,14 @@ Section step_section(const TrainCost& cost) {
     return section;
 }
 
+/// With nothing but the trace of one layer: what it leaves unexplained is in Production.
+double trace_only_gpu_hours(const model::ModelConfig& config, const Inputs& inputs) {
+    Inputs quiet = inputs;
+    const double exposed = inputs.production.warmup_exposed;
+    quiet.production = {.warmup_exposed = exposed};
+    return train_cost(config, quiet).gpu_hours_per_trillion;
+}
+
 Section speed_section(const Inputs& inputs, const TrainCost& cost) {
     return {
         .title = "SPEED",
@@ -220,6 +228,17 @@ Answer answer_train(const model::ModelConfig& config, const Inputs& inputs) {
     answer.sections.push_back(step_section(cost));
     answer.sections.push_back(speed_section(inputs, cost));
     answer.sections.push_back(run_section(inputs, cost));
+    if (is_published_run(inputs)) {
+        answer.sections.push_back(
+            {.title = "WHAT IS FITTED",
+             .figures = {{"trace_gpu_hours_per_trillion",
+                          "GPU-hours per trillion tokens from the quiet trace alone",
+                          trace_only_gpu_hours(config, inputs), "h"}},
+             .notes = {"Efficiencies are fitted to the trace of one layer, the slow-downs of "
+                       "production to the parts of table 4.",
+                       "Totals are their sums: the report's 180 K hours, days and dollars were "
+                       "published apart from both."}});
+    }
     answer.headline = {"step_seconds", "tokens_per_s_per_gpu", "mfu_causal",
                        "gpu_hours_per_trillion", "dollars"};
     if (is_published_run(inputs)) compare_with_published(answer);

@@ -95,6 +95,9 @@ std::string full_input_name(std::string_view name, std::string_view where) {
         if (endings.back() == name) matches.push_back(full);
     }
     if (matches.size() == 1) return matches.front();
+    // Training's layout is what most questions are about: its keys keep their short names.
+    const std::string of_layout = concat("layout.", name);
+    if (std::ranges::find(matches, of_layout) != matches.end()) return of_layout;
     if (matches.size() > 1) {
         std::string list;
         for (const std::string& match : matches) list += (list.empty() ? "" : " or ") + match;

@@ -209,9 +209,9 @@ std::vector<InputKey> input_keys(Inputs& inputs);
 /// Origin of a key's present value.
 const Origin& origin_of(const Inputs& inputs, const InputKey& key);
 
-/// Sets the key called `name`, or whose last part is `name` where that is unique. `text` is what a
-/// user typed: 15360, 14.8e12, dualpipe. Error(bad_input) names the nearest key, the range, or the
-/// choices; `where` goes into the message.
+/// Sets the key called `name`, or whose last part is `name` where that is unique or the layout's.
+/// `text` is what a user typed: 15360, 14.8e12, dualpipe. Error(bad_input) names the nearest key,
+/// the range, or the choices; `where` goes into the message.
 void set_input(Inputs& inputs, std::string_view name, std::string_view text, const Origin& origin,
                std::string_view where);
 

@@ -174,20 +174,6 @@ RankMemory fullest_rank(const model::ModelConfig& config, const Inputs& inputs) 
     return *std::ranges::max_element(ranks, {}, &RankMemory::total);
 }
 
-namespace {
-
-/// The same batch in as many steps of the pipeline as the new layout has.
-bool is_possible(const model::ModelConfig& config, const Inputs& inputs) {
-    try {
-        check_layout(config, inputs);
-        return true;
-    } catch (const Error&) {  // a remedy that this model or cluster does not allow
-        return false;
-    }
-}
-
-}  // namespace
-
 std::vector<Remedy> remedies(const model::ModelConfig& config, const Inputs& inputs) {
     std::vector<Remedy> found;
     const auto offer = [&](const std::string& change, const char* price, auto&& apply) {

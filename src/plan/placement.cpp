@@ -160,4 +160,13 @@ void check_layout(const model::ModelConfig& config, const Inputs& inputs) {
     check_schedule(config, inputs.layout, mtp);
 }
 
+bool is_possible(const model::ModelConfig& config, const Inputs& inputs) {
+    try {
+        check_layout(config, inputs);
+        return true;
+    } catch (const Error&) {  // says why; here only whether
+        return false;
+    }
+}
+
 }  // namespace hadal::plan

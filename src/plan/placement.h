@@ -58,5 +58,6 @@ double expert_replicas(const Layout& layout);
 /// Error(bad_input) unless the layout can run this model: what contradicts what, and what to
 /// change.
 void check_layout(const model::ModelConfig& config, const Inputs& inputs);
+bool is_possible(const model::ModelConfig& config, const Inputs& inputs);
 
 }  // namespace hadal::plan

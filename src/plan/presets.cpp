@@ -124,16 +124,10 @@ void apply_preset_text(Inputs& inputs, PresetKind kind, std::string_view text,
 
 void apply_preset(Inputs& inputs, PresetKind kind, const std::string& name) {
     const char* what = kind == PresetKind::cluster ? "cluster" : "scenario";
-    if (kind == PresetKind::cluster) {
-        inputs.cluster = name;
-    } else {
-        inputs.scenarios.push_back(name);
-    }
     if (const EmbeddedPreset* preset = find_embedded(kind, name)) {
         apply_preset_text(inputs, kind, preset->text, concat(what, " ", name));
     } else if (name.ends_with(".toml") && std::filesystem::is_regular_file(name)) {
         apply_preset_text(inputs, kind, read_file(name), name);
-        if (kind == PresetKind::cluster) inputs.cluster = name;  // not its base's
     } else {
         const std::vector<std::string> known = preset_names(kind);
         std::string list;
@@ -141,6 +135,11 @@ void apply_preset(Inputs& inputs, PresetKind kind, const std::string& name) {
         throw Error(Error::Kind::usage,
                     concat("unknown ", what, " '", name, "'", did_you_mean(name, known),
                            " (one of ", list, ", or a TOML file)"));
+    }
+    if (kind == PresetKind::cluster) {
+        inputs.cluster = name;  // not its base's
+    } else {
+        inputs.scenarios.push_back(name);
     }
 }
 

@@ -28,6 +28,7 @@ constexpr PublishedFigure kFigures[] = {
     {"achieved_full_flops", 432e12, 0.03, prediction, kTable4},
     {"training_flops_per_token", 250e9, 0.03, prediction, "Insights into DeepSeek-V3, table 2"},
     {"gpu_hours_per_trillion", 180e3, 0.03, prediction, "report §1"},
+    {"trace_gpu_hours_per_trillion", 180e3, 0.16, prediction, "report §1"},
     {"days_per_trillion", 3.7, 0.03, prediction, "report §1"},
     {"pretraining_gpu_hours", 2664e3, 0.03, prediction, kTable1},
     {"context_gpu_hours", 119e3, 0.03, calibration, kTable1},

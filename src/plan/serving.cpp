@@ -53,9 +53,12 @@ double unit_weight_bytes(const model::ModelConfig& config, const Inputs& inputs,
     double moe = 0, dense = 0;
     for (int64_t i = 0; i < config.num_hidden_layers; ++i) ++(config.is_moe_layer(i) ? moe : dense);
     const double slots = double(config.n_routed_experts + redundant) / double(gpus);
+    const auto mtp = double(inputs.decode.mtp);
+    (config.n_routed_experts > 0 ? moe : dense) += mtp;
     const double elements =
-        (moe + dense) * (sizes.attention / double(tp) + sizes.norms) + dense * sizes.dense +
-        moe * (sizes.shared + sizes.router + slots * sizes.expert) + sizes.embedding + sizes.head;
+        mtp * sizes.mtp_extra + (moe + dense) * (sizes.attention / double(tp) + sizes.norms) +
+        dense * sizes.dense + moe * (sizes.shared + sizes.router + slots * sizes.expert) +
+        sizes.embedding + sizes.head;
     return elements * inputs.decode.weight_bytes;
 }
 
@@ -124,7 +127,7 @@ void add_experts(const model::ModelConfig& config, const Inputs& inputs, double 
     const double idle = std::pow(1 - k / slots, tokens * gpus);
     const double touched = slots / gpus * (1 - idle);
     const double expert = parameter_sizes(config).expert;
-    const auto layers = double(work.moe_layers);
+    const auto layers = double(work.moe_layers + d.mtp);
     roofline.add("routed experts", layers * touched * expert * d.weight_bytes,
                  2 * layers * tokens * work.routed, rate * inputs.efficiency.grouped_gemm);
 }
@@ -132,8 +135,8 @@ void add_experts(const model::ModelConfig& config, const Inputs& inputs, double 
 /// Low-latency exchange: each token goes to each of its experts on its own. Report §3.4.2.
 double exchange_seconds(const model::ModelConfig& config, const Inputs& inputs, double tokens) {
     const Decode& d = inputs.decode;
-    const auto layers = double(work_of(config).moe_layers);
-    if (d.gpus == 1 || layers == 0) return 0;
+    if (d.gpus == 1 || config.n_routed_experts == 0) return 0;
+    const auto layers = double(work_of(config).moe_layers + d.mtp);
     const double row =
         double(config.hidden_size) * (bytes_per_element(inputs.layout.precision) +
                                       bytes_per_element(inputs.layout.combine_precision));
@@ -144,7 +147,8 @@ double exchange_seconds(const model::ModelConfig& config, const Inputs& inputs, 
     return layers * (bytes / (link * 1e9 * d.all_to_all) + 2 * d.all_to_all_us / 1e6);
 }
 
-/// One micro-batch: `requests` of `context` tokens, `drafts` more queries each.
+/// One micro-batch: `requests` of `context` tokens, drafts in it as more queries of each. An MTP
+/// module is one layer more.
 std::vector<KernelTime> decode_kernels(const model::ModelConfig& config, const Inputs& inputs,
                                        double requests, double context) {
     const Decode& d = inputs.decode;
@@ -152,7 +156,9 @@ std::vector<KernelTime> decode_kernels(const model::ModelConfig& config, const I
     const double tokens = requests * double(1 + d.mtp);
     const double peak = matmul_peak(inputs);
     const double dense_rate = peak * inputs.efficiency.dense_gemm;
-    const auto layers = double(work.layers()), dense_layers = double(work.dense_layers);
+    const bool moe = work.moe_layers > 0;
+    const auto layers = double(work.layers() + d.mtp);
+    const auto moe_layers = double(work.moe_layers + (moe ? d.mtp : 0));
     Roofline roofline(inputs);
     const auto matrix = [&](const char* name, double count, double weights) {
         roofline.add(name, count * weights * d.weight_bytes, 2 * count * tokens * weights,
@@ -165,15 +171,12 @@ std::vector<KernelTime> decode_kernels(const model::ModelConfig& config, const I
         2 * double(config.num_attention_heads) * (latent + double(config.kv_lora_rank));
     roofline.add("latent attention", layers * requests * context * latent * d.kv_bytes_per_element,
                  layers * tokens * context * core, inputs.gpu.bf16_tflops * 1e12 * d.attention);
-    matrix("dense feed-forward", dense_layers, work.dense);
-    matrix("shared experts", double(work.moe_layers), work.shared);
-    if (work.moe_layers > 0)
+    matrix("dense feed-forward", layers - moe_layers, work.dense);
+    matrix("shared experts", moe_layers, work.shared);
+    if (moe)
         add_experts(config, inputs, tokens, dense_rate / inputs.efficiency.dense_gemm, roofline);
-    matrix("head", 1, work.head);
-    if (d.mtp > 0) {
-        const double module = work.attention + work.shared + work.mtp_projection + work.head;
-        matrix("MTP modules", double(d.mtp), module);
-    }
+    matrix("heads", double(1 + d.mtp), work.head);
+    matrix("MTP projections", double(d.mtp), work.mtp_projection);
     return roofline.kernels;
 }
 
@@ -220,8 +223,8 @@ DecodePlan plan_decode(const model::ModelConfig& config, const Inputs& inputs) {
     const Decode& d = inputs.decode;
     DecodePlan plan;
     plan.weight_bytes = unit_weight_bytes(config, inputs, d.gpus, 1, d.redundant);
-    plan.kv_bytes_per_token =
-        double(config.num_hidden_layers) * double(config.latent_dim()) * d.kv_bytes_per_element;
+    plan.kv_bytes_per_token = double(config.num_hidden_layers + d.mtp) *
+                              double(config.latent_dim()) * d.kv_bytes_per_element;
     const double room = inputs.gpu.memory_gb * 1e9 - plan.weight_bytes - d.reserve_gb * 1e9;
     plan.kv_tokens = std::max(0.0, room) / plan.kv_bytes_per_token;
     plan.max_requests = plan.kv_tokens / double(d.context);
@@ -240,7 +243,11 @@ DecodePlan plan_decode(const model::ModelConfig& config, const Inputs& inputs) {
     const double batch =
         d.batch > 0 ? double(d.batch) : largest_batch(config, inputs, plan.max_requests);
     plan.step = decode_step(config, inputs, batch, double(d.context));
-    plan.alone = decode_step(config, inputs, 1, double(d.context));
+    Inputs drafting = inputs;
+    drafting.decode.mtp = std::max<int64_t>(1, d.mtp);
+    plan.alone_drafting = decode_step(config, drafting, 1, double(d.context));
+    drafting.decode.mtp = 0;
+    plan.alone = decode_step(config, drafting, 1, double(d.context));
     const double row = 3 * double(config.hidden_size);  // FP8 out, BF16 back
     const double copies = double(config.num_experts_per_tok + config.n_shared_experts);
     const double seconds = 2 * double(config.num_hidden_layers) * 32 * copies * row /

@@ -62,12 +62,13 @@ double expected_tokens(int64_t drafts, double acceptance);
 struct DecodePlan {
     double weight_bytes = 0;
     double kv_bytes_per_token = 0;
-    double kv_tokens = 0;     // that fit on one GPU
-    double max_requests = 0;  // per GPU, of the mean length
-    DecodeStep step;          // at the batch asked for, or the largest that keeps the speed
-    DecodeStep alone;         // one request
-    double link_bound = 0;    // tokens/s of a user whatever the kernels: 32 tokens a GPU at full
-                              // link rate (Insights into DeepSeek-V3, §2.3.2)
+    double kv_tokens = 0;       // that fit on one GPU
+    double max_requests = 0;    // per GPU, of the mean length
+    DecodeStep step;            // at the batch asked for, or the largest that keeps the speed
+    DecodeStep alone;           // one request, nothing drafted
+    DecodeStep alone_drafting;  // one request with one draft, or as many as decode.mtp
+    double link_bound = 0;      // tokens/s of a user whatever the kernels: 32 tokens a GPU at full
+                                // link rate (Insights into DeepSeek-V3, §2.3.2)
 };
 DecodePlan plan_decode(const model::ModelConfig& config, const Inputs& inputs);
 
