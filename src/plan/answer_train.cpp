@@ -150,7 +150,7 @@ Section step_section(const TrainCost& cost) {
     figures.push_back({"optimizer_seconds", "optimizer", s.optimizer, "s"});
     figures.push_back({"step_seconds", "step", s.total(), "s"});
     figures.push_back({"schedule_bubble_seconds", "the schedule's own bubble", s.schedule_bubble,
-                       "s", Mark::prediction, "report, table 2"});
+                       "s", Mark::prediction, "simulated, rank 0"});
     figures.push_back({"imbalance_seconds", "waiting for the fullest stage", s.imbalance, "s"});
     figures.push_back(
         {"tokens_per_step", "tokens of a step", cost.tokens_per_step, "tokens", Mark::input});

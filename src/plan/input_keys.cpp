@@ -1,5 +1,6 @@
 // The table of inputs: name, place, unit, meaning, range, and the source of what stands there
 // unless a preset or the user says otherwise.
+#include "pipeline/schedule.h"
 #include "plan/inputs.h"
 
 namespace hadal::plan {
@@ -52,8 +53,8 @@ void machine_keys(Inputs& in, KeyTable& table) {
     table.add("gpu.name", &gpu.name, "", "the chip");
     table.add("gpu.bf16_tflops", &gpu.bf16_tflops, "TFLOP/s", "dense BF16 peak", {1e-3, 1e18});
     table.add("gpu.fp8_tflops", &gpu.fp8_tflops, "TFLOP/s", "dense FP8 peak, 0 if it has none");
-    table.add("gpu.fp4_tflops", &gpu.fp4_tflops, "TFLOP/s", "dense FP4 peak, 0 if it has none", {},
-              assumed("none unless its cluster says so"));
+    table.add("gpu.fp4_tflops", &gpu.fp4_tflops, "TFLOP/s", "dense FP4 peak, 0 if it has none",
+              Range(), assumed("none unless its cluster says so"));
     table.add("gpu.memory_gb", &gpu.memory_gb, "GB", "memory of one GPU", {1e-3, 1e18});
     table.add("gpu.memory_gb_per_s", &gpu.memory_gb_per_s, "GB/s", "its bandwidth", {1e-3, 1e18});
     table.add("gpu.tdp_watts", &gpu.tdp_watts, "W", "design power", {1});
@@ -111,6 +112,13 @@ void efficiency_keys(Inputs& in, KeyTable& table) {
               "of the steady phase, lost to uneven stages", {0, 10}, none);
 }
 
+std::vector<std::string_view> schedule_names() {
+    std::vector<std::string_view> names;
+    for (const pipeline::ScheduleKind& kind : pipeline::schedule_kinds())
+        names.push_back(kind.name);
+    return names;
+}
+
 void layout_keys(Inputs& in, KeyTable& table) {
     Layout& l = in.layout;
     const Origin report = published("report §3.2: PP16, EP64, ZeRO-1 on 2048 GPUs, no TP");
@@ -120,8 +128,8 @@ void layout_keys(Inputs& in, KeyTable& table) {
     table.add("layout.ep", &l.ep, "", "GPUs that share a layer's experts", {1, 1e5}, report);
     table.add("layout.tp", &l.tp, "", "GPUs that share an attention head's work", {1, 1e3}, report);
     table.add("layout.zero", &l.zero, "", "ZeRO stage", {0, 3}, report);
-    table.add("layout.schedule", &l.schedule, "", "of the pipeline",
-              {"dualpipe", "dualpipev", "1f1b", "interleaved", "zb1p"}, published("report §3.2.1"));
+    table.add("layout.schedule", &l.schedule, "", "of the pipeline", schedule_names(),
+              published("report §3.2.1"));
     table.add("layout.virtual_stages", &l.virtual_stages, "", "stages per rank when interleaved",
               {1, 100}, assumed("two"));
     table.add("layout.precision", &l.precision, "", "of matrix products and dispatch",

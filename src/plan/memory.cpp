@@ -108,7 +108,8 @@ double live_chunks(const Layout& layout, int64_t rank) {
     if (layout.schedule == "dualpipe") return std::min(n, pp + 1);
     if (layout.schedule == "dualpipev") return std::min(2 * n, 2 * pp + 1);
     const double waiting = pp - double(rank);
-    if (layout.schedule != "interleaved") return std::min(n, waiting);
+    if (layout.schedule == "zb-h1") return std::min(n, pp);
+    if (layout.schedule == "1f1b") return std::min(n, waiting);
     const auto v = double(layout.virtual_stages);
     return std::min(n * v, 2 * (waiting - 1) + (v - 1) * pp + 1);
 }

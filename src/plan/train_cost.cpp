@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "pipeline/simulate.h"
 #include "plan/placement.h"
 
 namespace hadal::plan {
@@ -13,37 +14,48 @@ int64_t mtp_depth(const model::ModelConfig& config, const Inputs& inputs) {
     return inputs.layout.mtp < 0 ? config.num_nextn_predict_layers : inputs.layout.mtp;
 }
 
-/// DualPipe, seen by an end rank. DualPipeV is DualPipe of twice the stages in which each
-/// micro-batch passes each rank twice.
-void dualpipe_step(const ChunkTimes& chunk, const Layout& layout, StepTimes& step) {
-    const double folds = layout.schedule == "dualpipev" ? 2 : 1;
-    const double pp = folds * double(layout.pp), n = folds * double(step.micro_batches);
-    step.pairs = n - 1.5 * pp + 1;
-    step.singles = n - step.pairs;
-    step.deferred = pp - 1;
-    step.paired = step.pairs * chunk.pair;
-    step.forward = step.singles * chunk.f;
-    step.backward = step.singles * chunk.b + (step.singles - step.deferred) * chunk.w;
-    step.weight = step.deferred * chunk.w;
-    step.schedule_bubble = (pp / 2 - 1) * (chunk.pair + chunk.full_b() - 3 * chunk.w);
+/// A schedule's bubble does not grow with its micro-batches: so many for each rank are simulated.
+constexpr int64_t kSimulatedPerRank = 16;
+
+/// What rank 0 does: counts of chunks, and the time in which it waits for others.
+void simulate_step(const ChunkTimes& chunk, const Layout& layout, StepTimes& step) {
+    // The rest comes in whole rounds, so that what a schedule asks of their number stays true.
+    const int64_t rounds =
+        std::max<int64_t>(0, step.micro_batches / layout.pp - kSimulatedPerRank) / 2;
+    const int64_t more = rounds * 2 * layout.pp;
+    const pipeline::Schedule schedule =
+        pipeline::make_schedule(layout.schedule, {.ranks = int(layout.pp),
+                                                  .micro_batches = int(step.micro_batches - more),
+                                                  .stages_per_rank = int(layout.virtual_stages)});
+    pipeline::Timing timing;
+    const double both = chunk.f + chunk.full_b();
+    timing.stages = {{.forward = chunk.f,
+                      .backward = chunk.full_b(),
+                      .weight = chunk.w,
+                      .overlapped = layout.bidirectional() ? chunk.pair : both}};
+    step.schedule_bubble = pipeline::simulate(schedule, timing).idle.front();
+    for (const pipeline::Action& action : schedule.actions.front()) {
+        using enum pipeline::ActionKind;
+        step.pairs += action.kind == forward_backward;
+        step.singles += action.kind == forward;
+        step.full_backwards += action.kind == backward;
+        step.deferred += action.kind == backward_weight;
+    }
+    const double chunks = double(more) * double(layout.stages()) / double(layout.pp);
+    if (layout.bidirectional()) {
+        step.pairs += chunks;
+    } else {
+        step.singles += chunks;
+        (step.deferred > 0 ? step.deferred : step.full_backwards) += chunks;
+    }
 }
 
-void one_direction_step(const ChunkTimes& chunk, const Layout& layout, StepTimes& step) {
-    const double per_micro_batch =
-        layout.schedule == "interleaved" ? double(layout.virtual_stages) : 1;
-    step.singles = double(step.micro_batches) * per_micro_batch;
+/// Times of the counted chunks. A rank runs as many backward chunks alone as forward ones.
+void time_chunks(const ChunkTimes& chunk, StepTimes& step) {
+    step.paired = step.pairs * chunk.pair;
     step.forward = step.singles * chunk.f;
-    step.backward = step.singles * chunk.b;
-    step.weight = step.singles * chunk.w;
-    const double waits =
-        layout.schedule == "zb1p" ? chunk.f + chunk.b - chunk.w : chunk.f + chunk.full_b();
-    step.schedule_bubble = double(layout.pp - 1) * std::max(0.0, waits);
-    if (layout.schedule == "zb1p") {
-        step.deferred = step.singles;
-    } else {
-        step.backward += step.weight;
-        step.weight = 0;
-    }
+    step.backward = step.singles * chunk.b + step.full_backwards * chunk.w;
+    step.weight = step.deferred * chunk.w;
 }
 
 }  // namespace
@@ -80,16 +92,12 @@ StepTimes step_times(const model::ModelConfig& config, const Inputs& inputs) {
     const ChunkTimes chunk =
         chunk_times(layer_times(config, inputs, micro_batch_tokens(inputs.layout)), inputs, layers);
     StepTimes step{.micro_batches = layout.micro_batches()};
-    if (layout.bidirectional()) {
-        dualpipe_step(chunk, layout, step);
-        step.imbalance = inputs.production.stage_imbalance * step.paired;
-    } else {
-        one_direction_step(chunk, layout, step);
-        if (layout.pp > 1) {
-            step.imbalance =
-                inputs.production.stage_imbalance * (step.forward + step.backward + step.weight);
-        }
-    }
+    simulate_step(chunk, layout, step);
+    time_chunks(chunk, step);
+    // The steady phase runs at the pace of the fullest stage.
+    const double steady =
+        layout.bidirectional() ? step.paired : step.forward + step.backward + step.weight;
+    if (layout.pp > 1) step.imbalance = inputs.production.stage_imbalance * steady;
     step.optimizer = optimizer_seconds(config, inputs);
     return step;
 }

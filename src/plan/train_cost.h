@@ -9,13 +9,14 @@ namespace hadal::plan {
 /// Seconds of one step on one rank, split as published: the sum is the step.
 struct StepTimes {
     int64_t micro_batches = 0;
-    double pairs = 0, singles = 0, deferred = 0;  // counts of chunks: F with B, F or B alone, W
-    double forward = 0;                           // 1F
-    double backward = 0;                          // 1B
-    double weight = 0;                            // 1W
-    double paired = 0;                            // 1F1B
-    double schedule_bubble = 0;                   // the schedule's own
-    double imbalance = 0;                         // waiting for the fullest stage
+    // Counts of chunks: F with B, F alone, B with its W, W alone. As many B alone as F alone.
+    double pairs = 0, singles = 0, full_backwards = 0, deferred = 0;
+    double forward = 0;          // 1F
+    double backward = 0;         // 1B
+    double weight = 0;           // 1W
+    double paired = 0;           // 1F1B
+    double schedule_bubble = 0;  // the schedule's own
+    double imbalance = 0;        // waiting for the fullest stage
     double optimizer = 0;
 
     double bubble() const {
@@ -26,7 +27,7 @@ struct StepTimes {
     }
 };
 
-/// Counts and bubble of the schedule in closed form (report table 2). check_layout first.
+/// Counts and bubble from the simulated schedule, rank 0. check_layout first.
 StepTimes step_times(const model::ModelConfig& config, const Inputs& inputs);
 
 /// Reduce-scatter of gradients, update, all-gather of weights, inside nodes first.
