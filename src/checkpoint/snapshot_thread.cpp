@@ -1,8 +1,5 @@
 #include "checkpoint/snapshot_thread.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -22,48 +19,33 @@ int64_t room_of(const Tensor& tensor) {
 
 /// The training threads want every processor for themselves: this one takes what they leave, and
 /// about a tenth of one where they leave nothing.
-void lower_priority() {
-    constexpr int kNiceness = 10;
-    ::setpriority(PRIO_PROCESS, id_t(::gettid()), kNiceness);
-}
+constexpr int kNiceness = 10;
 
 }  // namespace
 
 SnapshotThread::SnapshotThread(std::filesystem::path snapshots, const SnapshotPolicy& policy)
-    : snapshots_(std::move(snapshots)), policy_(policy), thread_([this] { work(); }) {}
-
-SnapshotThread::~SnapshotThread() {
-    {
-        const std::lock_guard lock(mutex_);
-        stopping_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-}
+    : snapshots_(std::move(snapshots)), policy_(policy), task_(kNiceness) {}
 
 void SnapshotThread::save(Context& context, const SnapshotContent& content) {
-    wait();
-    SnapshotContent copy = copied(context, content);
-    {
+    task_.wait();
+    task_.start([this, copy = copied(context, content)] {
+        SnapshotOutcome outcome = written(copy);
         const std::lock_guard lock(mutex_);
-        waiting_ = std::move(copy);
-    }
-    changed_.notify_all();
+        outcomes_.push_back(std::move(outcome));
+    });
 }
 
 SnapshotOutcome SnapshotThread::save_now(const SnapshotContent& content) {
-    wait();
+    task_.wait();
     return written(content);
 }
 
 void SnapshotThread::wait() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !waiting_; });
+    task_.wait();
 }
 
 std::vector<SnapshotOutcome> SnapshotThread::outcomes() {
     const std::lock_guard lock(mutex_);
-    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
     return std::exchange(outcomes_, {});
 }
 
@@ -112,28 +94,6 @@ SnapshotOutcome SnapshotThread::written(const SnapshotContent& content) const {
     }
     outcome.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     return outcome;
-}
-
-void SnapshotThread::work() {
-    lower_priority();
-    std::unique_lock lock(mutex_);
-    for (;;) {
-        changed_.wait(lock, [this] { return waiting_ || stopping_; });
-        if (!waiting_) return;
-        lock.unlock();
-        std::optional<SnapshotOutcome> outcome;
-        std::exception_ptr failure;
-        try {
-            outcome = written(*waiting_);
-        } catch (...) {
-            failure = std::current_exception();  // our own mistake: for the thread that asks
-        }
-        lock.lock();
-        if (outcome) outcomes_.push_back(*std::move(outcome));
-        if (failure) failure_ = failure;
-        waiting_.reset();
-        changed_.notify_all();
-    }
 }
 
 }  // namespace hadal::checkpoint

@@ -3,15 +3,12 @@
 // first, so that memory stays bounded and a slow disk shows as waiting.
 #pragma once
 
-#include <condition_variable>
-#include <exception>
 #include <mutex>
-#include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "checkpoint/snapshot_writer.h"
+#include "core/background_task.h"
 #include "core/context.h"
 
 namespace hadal::checkpoint {
@@ -26,24 +23,20 @@ struct SnapshotOutcome {
 
 class SnapshotThread {
   public:
+    /// The end of its life finishes what is being written.
     SnapshotThread(std::filesystem::path snapshots, const SnapshotPolicy& policy);
-    /// Finishes what is being written.
-    ~SnapshotThread();
-    SnapshotThread(const SnapshotThread&) = delete;
-    SnapshotThread& operator=(const SnapshotThread&) = delete;
 
-    /// Copies all tensors and returns; they may change from then on.
+    /// Copies all tensors and returns; they may change from then on. A failure of the one before
+    /// that is not the disk's is thrown here, in save_now() and in wait().
     void save(Context& context, const SnapshotContent& content);
     /// Writes on this thread, without a copy: for a run that has nothing else to do.
     SnapshotOutcome save_now(const SnapshotContent& content);
     /// Until nothing is being written.
     void wait();
-    /// Those of save() that ended since the last call, oldest first. A failure that is not the
-    /// disk's is thrown here.
+    /// Those of save() that ended since the last call, oldest first.
     std::vector<SnapshotOutcome> outcomes();
 
   private:
-    void work();
     SnapshotContent copied(Context& context, const SnapshotContent& content);
     SnapshotOutcome written(const SnapshotContent& content) const;
 
@@ -51,12 +44,8 @@ class SnapshotThread {
     SnapshotPolicy policy_;
     Tensor room_;  // [bytes] u8: the copy's memory, kept from one snapshot to the next
     std::mutex mutex_;
-    std::condition_variable changed_;
-    std::optional<SnapshotContent> waiting_;  // or being written
     std::vector<SnapshotOutcome> outcomes_;
-    std::exception_ptr failure_;
-    bool stopping_ = false;
-    std::thread thread_;
+    BackgroundTask task_;  // last: ends before what it works on
 };
 
 }  // namespace hadal::checkpoint

@@ -41,6 +41,7 @@ Record step_record(const train::Metrics& m) {
     if (m.failed_snapshots > 0) record.add("failed_snapshots", m.failed_snapshots);
     record.add("bytes_peak", m.bytes_peak);
     if (m.validation_loss) record.add("validation_loss", *m.validation_loss);
+    if (m.ema_validation_loss) record.add("ema_validation_loss", *m.ema_validation_loss);
     if (m.bits_per_byte) record.add("bits_per_byte", *m.bits_per_byte);
     if (m.validation_max_violation)
         record.add("validation_max_violation", *m.validation_max_violation);
@@ -69,6 +70,11 @@ void report_summary(const train::Recipe& recipe, const train::PretrainSummary& s
     if (summary.failed_snapshots > 0) report.add("failed_snapshots", summary.failed_snapshots);
     report.add("run", recipe.run.out);
     report.add("loss_curve", recipe.run.out + "/loss.svg");
+    if (!summary.ema_model.empty()) {
+        add_from_to(report, "ema_validation_loss", summary.first.ema_validation_loss,
+                    summary.last.ema_validation_loss);
+        report.add("ema_model", summary.ema_model);
+    }
     if (summary.finished) {
         report.add("model", summary.model);
     } else {
@@ -86,6 +92,7 @@ void report_plan(const train::Recipe& recipe, Report& report) {
     report.add("master_bytes", plan.master);
     report.add("moments_bytes", plan.moments);
     report.add("gradients_bytes", plan.gradients);
+    report.add("average_bytes", plan.average);
     report.add("snapshot_copy_bytes", plan.snapshot_copy);
     report.add("activations_bytes", plan.activations);
     report.add("activations_in_full_bytes", plan.activations_in_full);

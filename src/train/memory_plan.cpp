@@ -64,7 +64,9 @@ MemoryPlan plan_memory(const Recipe& recipe) {
     plan.master = own_master ? plan.parameters * 4 : 0;
     plan.moments = plan.parameters * 2 * size_of(recipe.adamw().moments);
     plan.gradients = plan.parameters * 4;
-    plan.snapshot_copy = recipe.snapshot.background ? 4 * plan.parameters + plan.moments : 0;
+    plan.average = recipe.ema.decay > 0 ? plan.parameters * 4 : 0;
+    plan.snapshot_copy =
+        recipe.snapshot.background ? plan.parameters * 4 + plan.moments + plan.average : 0;
     plan_activations(recipe, plan);
     return plan;
 }

@@ -27,13 +27,15 @@ struct MemoryPlan {
     int64_t master = 0;   // 0 where the weights are f32
     int64_t moments = 0;
     int64_t gradients = 0;
+    int64_t average = 0;              // of the parameters: ema.decay
     int64_t snapshot_copy = 0;        // of what is written in the background
     int64_t activations = 0;          // of one micro-batch: saved for backward, and backward's own
     int64_t activations_in_full = 0;  // if all were kept in the model's type
     std::vector<PlannedActivation> parts;
 
     int64_t total() const {
-        return weights + master + moments + gradients + snapshot_copy + activations;
+        return weights + master + moments + gradients + average + snapshot_copy +
+               activations;
     }
 };
 

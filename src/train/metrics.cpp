@@ -59,6 +59,7 @@ std::string metrics_line(const Metrics& m) {
     json["bytes_peak"] = m.bytes_peak;
     if (m.validation_loss) json["validation_loss"] = *m.validation_loss;
     if (m.validation_mtp_loss) json["validation_mtp_loss"] = *m.validation_mtp_loss;
+    if (m.ema_validation_loss) json["ema_validation_loss"] = *m.ema_validation_loss;
     if (m.bits_per_byte) json["bits_per_byte"] = *m.bits_per_byte;
     if (m.validation_max_violation) json["validation_max_violation"] = *m.validation_max_violation;
     return json.dump();
@@ -92,6 +93,7 @@ std::optional<Metrics> parse_metrics_line(std::string_view line) {
         read(json, "bytes_peak", m.bytes_peak);
         read(json, "validation_loss", m.validation_loss);
         read(json, "validation_mtp_loss", m.validation_mtp_loss);
+        read(json, "ema_validation_loss", m.ema_validation_loss);
         read(json, "bits_per_byte", m.bits_per_byte);
         read(json, "validation_max_violation", m.validation_max_violation);
     } catch (const Json::exception&) {

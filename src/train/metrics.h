@@ -35,6 +35,7 @@ struct Metrics {
     // Of a step after which there was a validation:
     std::optional<double> validation_loss = std::nullopt;
     std::optional<double> validation_mtp_loss = std::nullopt;
+    std::optional<double> ema_validation_loss = std::nullopt;  // of the averaged parameters
     std::optional<double> bits_per_byte = std::nullopt;
     // As max_violation, over the whole validation set: single batches are of few documents, whose
     // experts differ.

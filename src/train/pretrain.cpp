@@ -42,7 +42,7 @@ bool holds_run(const fs::path& run) {
 /// Deletes what a run writes and nothing else: run.out may be a directory with other things in it.
 void delete_run(const fs::path& run) {
     for (const char* name :
-         {"snapshots", "model", "spikes", "recipe.toml", "metrics.jsonl", "loss.svg",
+         {"snapshots", "model", "model-ema", "spikes", "recipe.toml", "metrics.jsonl", "loss.svg",
           "expert_load.svg", "expert_load.json", "expert_balance.svg", "log.txt"}) {
         fs::remove_all(run / name);
     }
@@ -149,6 +149,9 @@ class Run {
         metrics.validation_loss = validation->loss;
         metrics.validation_mtp_loss = validation->mtp_loss;
         metrics.validation_max_violation = max_violation(validation->expert_load);
+        if (const auto average = trainer_.validate_average()) {
+            metrics.ema_validation_loss = average->loss;
+        }
         if (bytes_per_token_ > 0) {
             metrics.bits_per_byte = validation->loss / std::numbers::ln2 / bytes_per_token_;
         }
@@ -316,6 +319,11 @@ class Run {
         if (summary_.finished) {
             export_model(trainer_.model(), recipe_.data.tokenizer, out_ / "model");
             summary_.model = (out_ / "model").string();
+            if (recipe_.ema.decay > 0 && recipe_.ema.export_model) {
+                model::Model average = trainer_.average_model();
+                export_model(average, recipe_.data.tokenizer, out_ / "model-ema");
+                summary_.ema_model = (out_ / "model-ema").string();
+            }
         }
         if (failure) std::rethrow_exception(failure);
         log_->note(concat(summary_.finished ? "finished" : "stopped", " after step ",

@@ -27,7 +27,8 @@ struct PretrainSummary {
     int64_t failed_snapshots = 0;
     Metrics first;  // first and last steps of the whole run that had a validation, else of all
     Metrics last;
-    std::string model;  // directory, if finished
+    std::string model;      // directory, if finished
+    std::string ema_model;  // the same of the averaged parameters
 };
 
 /// Trains to the end of the recipe or until asked to stop. Error(bad_input) if run.out holds a run

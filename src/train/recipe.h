@@ -104,6 +104,10 @@ struct SnapshotKeys {
     bool background = true;
     int64_t max_failures = 3;
 };
+struct EmaKeys {
+    double decay = 0;
+    bool export_model = true;
+};
 struct LogKeys {
     bool tensorboard = true;
     bool log_axis = false;
@@ -124,6 +128,7 @@ struct Recipe {
     MemoryKeys memory;
     ValidationKeys validation;
     SnapshotKeys snapshot;
+    EmaKeys ema;
     LogKeys log;
 
     DType dtype() const {

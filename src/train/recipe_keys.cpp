@@ -330,6 +330,16 @@ void add_outputs(Recipe& r, std::vector<RecipeKey>& keys) {
                     .help = "that fail one after the other end the run; 0: never",
                     .maximum = 1e9,
                     .may_change = true});
+    keys.push_back({.name = "ema.decay",
+                    .target = &r.ema.decay,
+                    .unit = "factor",
+                    .help = "of the moving average of the parameters, per step; 0: none",
+                    .maximum = 1 - 1e-7});
+    keys.push_back({.name = "ema.export",
+                    .target = &r.ema.export_model,
+                    .unit = "true|false",
+                    .help = "write the average as model-ema/ at the end",
+                    .may_change = true});
     keys.push_back({.name = "log.tensorboard",
                     .target = &r.log.tensorboard,
                     .unit = "true|false",
@@ -346,7 +356,7 @@ void add_outputs(Recipe& r, std::vector<RecipeKey>& keys) {
 bool is_steering(std::string_view name) {
     if (name == "optimizer.moments") return false;  // of another type in the snapshot
     for (const std::string_view section :
-         {"batch.", "optimizer.", "learning_rate.", "balance.", "mtp."}) {
+         {"batch.", "optimizer.", "learning_rate.", "balance.", "mtp.", "ema."}) {
         if (name.starts_with(section)) return true;
     }
     return false;

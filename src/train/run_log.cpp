@@ -48,6 +48,7 @@ std::vector<std::pair<std::string, double>> scalars_of(const Metrics& m) {
     if (m.mtp_loss) scalars.emplace_back("train/mtp_loss", *m.mtp_loss);
     if (m.validation_loss) scalars.emplace_back("validation/loss", *m.validation_loss);
     if (m.validation_mtp_loss) scalars.emplace_back("validation/mtp_loss", *m.validation_mtp_loss);
+    if (m.ema_validation_loss) scalars.emplace_back("validation/ema_loss", *m.ema_validation_loss);
     if (m.bits_per_byte) scalars.emplace_back("validation/bits_per_byte", *m.bits_per_byte);
     if (m.validation_max_violation)
         scalars.emplace_back("moe/validation_max_vio", *m.validation_max_violation);

@@ -9,6 +9,7 @@
 #include "core/json.h"
 #include "core/random.h"
 #include "model/rotary_scaling.h"
+#include "ops/convert.h"
 #include "optim/batch_size_schedule.h"
 #include "optim/learning_rate.h"
 #include "train/data_sources.h"
@@ -135,6 +136,9 @@ void Trainer::collect_parameters() {
                                         model::has_weight_decay(weights[i].role)});
     }
     adamw_ = std::make_unique<optim::Adamw>(context_, parameters_, recipe_.adamw());
+    if (recipe_.ema.decay > 0) {
+        average_ = std::make_unique<optim::ParameterAverage>(adamw_->states(), recipe_.ema.decay);
+    }
 }
 
 bool Trainer::finished() const {
@@ -217,8 +221,10 @@ void Trainer::update(const StepResult& result) {
         adamw_->discard_gradients();
         return;
     }
+    if (average_) average_->wait();  // it reads the masters of the step before
     adamw_->step(context_, result.learning_rate, result.verdict.scale);
     model::quantize_linears(context_, recipe_.model, recipe_.precision(), model_.weights);
+    if (average_) average_->update();
     const bool biased = recipe_.balance.bias_rate > 0 && !router_biases_.empty() &&
                         progress_.tokens < recipe_.tokens_at(recipe_.balance.bias_until);
     if (biased) {
@@ -228,6 +234,35 @@ void Trainer::update(const StepResult& result) {
 }
 
 std::optional<ValidationResult> Trainer::validate() {
+    return validate(model_);
+}
+
+std::optional<ValidationResult> Trainer::validate_average() {
+    if (!average_ || !validation_) return std::nullopt;
+    return validate(average_model());
+}
+
+model::Model Trainer::average_model() {
+    HADAL_ASSERT(average_ != nullptr);
+    model::Model average = model_;
+    average.weights = model::zero_gradients(recipe_.model, recipe_.dtype());
+    const auto now = model::parameters(recipe_.model, model_.weights);
+    const auto averaged = model::parameters(recipe_.model, average.weights);
+    const auto states = average_->states();  // in the order of the parameters
+    size_t next = 0;
+    for (size_t i = 0; i < averaged.size(); ++i) {
+        if (averaged[i].role == model::Role::router_bias) {
+            *averaged[i].tensor = *now[i].tensor;
+        } else {
+            ops::convert(context_, states[next++].average, *averaged[i].tensor);
+        }
+    }
+    if (recipe_.model.tie_word_embeddings) average.weights.lm_head = average.weights.embed_tokens;
+    model::quantize_linears(context_, recipe_.model, recipe_.precision(), average.weights);
+    return average;
+}
+
+std::optional<ValidationResult> Trainer::validate(const model::Model& model) {
     if (!validation_) return std::nullopt;
     const int64_t available = validation_->windows();
     const int64_t wanted = recipe_.validation.sequences;
@@ -239,12 +274,12 @@ std::optional<ValidationResult> Trainer::validate() {
         const int64_t sequences = std::min(recipe_.batch.micro_batch, count - done);
         const auto batch = model::make_batch(validation_->samples(done, sequences));
         if (sequences == recipe_.batch.micro_batch) {
-            accumulate(model::evaluate(context_, model_, batch, options, saved_), sums);
+            accumulate(model::evaluate(context_, model, batch, options, saved_), sums);
         } else {
             model::Saved rest =
                 model::allocate_saved(recipe_.model, sequences * recipe_.data.seq_len,
                                       recipe_.precision(), !saved_.mtp.empty(), model::owned);
-            accumulate(model::evaluate(context_, model_, batch, options, rest), sums);
+            accumulate(model::evaluate(context_, model, batch, options, rest), sums);
         }
     }
     return ValidationResult{.loss = mean_loss(sums),
@@ -264,6 +299,9 @@ checkpoint::SnapshotContent Trainer::snapshot() const {
         add("v." + state.name, state.v);
     }
     for (const auto& [name, bias] : router_biases_) add("bias." + name, bias);
+    if (average_) {
+        for (const auto& state : average_->states()) add("ema." + state.name, state.average);
+    }
     nlohmann::ordered_json sources = nlohmann::json::array();
     for (const data::SourceIdentity& source : sources_) {
         sources.push_back({{"name", source.name},
@@ -340,6 +378,12 @@ void Trainer::restore_tensors(const checkpoint::Snapshot& snapshot, int64_t adam
     for (auto& [name, bias] : router_biases_) fill("bias." + name, bias);
     adamw_->restored(context_, adam_steps);
     model::quantize_linears(context_, recipe_.model, recipe_.precision(), model_.weights);
+    if (!average_) return;
+    // A snapshot from before the average was asked for has none: it begins here.
+    average_->restart();
+    for (optim::ParameterAverage::State& state : average_->states()) {
+        if (snapshot.contains("ema." + state.name)) fill("ema." + state.name, state.average);
+    }
 }
 
 }  // namespace hadal::train

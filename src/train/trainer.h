@@ -17,6 +17,7 @@
 #include "model/transformer.h"
 #include "optim/adamw.h"
 #include "optim/gradient_guard.h"
+#include "optim/parameter_average.h"
 #include "train/balance_monitor.h"
 #include "train/recipe.h"
 #include "train/same_run.h"
@@ -68,6 +69,12 @@ class Trainer {
     /// Mean loss over the first `recipe.validation.sequences` windows; nothing without validation
     /// data.
     std::optional<ValidationResult> validate();
+    /// The same of the averaged parameters; nothing without ema.decay.
+    std::optional<ValidationResult> validate_average();
+    /// The averaged parameters in the run's type, with the router biases of now: those are no
+    /// parameters that a gradient moves, and belong to the loads of now. Error(internal) without
+    /// ema.decay.
+    model::Model average_model();
 
     const Recipe& recipe() const {
         return recipe_;
@@ -109,6 +116,7 @@ class Trainer {
                         const ResumeOptions& options) const;
     int64_t next_sequences() const;
     void update(const StepResult& result);
+    std::optional<ValidationResult> validate(const model::Model& model);
     void restore_tensors(const checkpoint::Snapshot& snapshot, int64_t adam_steps);
 
     Context& context_;
@@ -120,6 +128,7 @@ class Trainer {
     std::vector<optim::OptimizedParameter> parameters_;
     std::vector<std::pair<std::string, Tensor>> router_biases_;  // [n_routed_experts] f32 each
     std::unique_ptr<optim::Adamw> adamw_;
+    std::unique_ptr<optim::ParameterAverage> average_;  // none without ema.decay
     optim::GradientGuard guard_;
     BalanceMonitor balance_;
     std::unique_ptr<data::Loader> loader_;                // none with data.random

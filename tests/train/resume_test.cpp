@@ -25,6 +25,7 @@ Recipe moving_recipe(const test::TemporaryDirectory& folder, std::vector<std::st
                                      "balance.bias_until=30%",
                                      "mtp.late_from=25%",
                                      "optimizer.moments=bf16",
+                                     "ema.decay=0.8",
                                      "validation.every=0"};
     sets.insert(sets.end(), more.begin(), more.end());
     return test::small_recipe(folder, sets);
@@ -67,6 +68,9 @@ TEST_CASE("resume: interrupted after any step of a run in which all moves, the s
     const Recipe whole = moving_recipe(folder, {"run.out=" + (folder / "whole").string()});
     CHECK(pretrain(machine.context, whole, {}).finished);
     const std::string expected = read_file(folder / "whole/model/model.safetensors");
+    const std::string average = read_file(folder / "whole/model-ema/model.safetensors");
+    CHECK(average.size() == expected.size());
+    CHECK(average != expected);
     std::vector<int64_t> batches;
     std::vector<double> rates;
     for (int64_t stop = 1; stop < 10; ++stop) {
@@ -84,11 +88,53 @@ TEST_CASE("resume: interrupted after any step of a run in which all moves, the s
         const auto resumed = pretrain(machine.context, recipe, {.resume = true});
         CHECK(resumed.resumed_from == stop);
         CHECK(read_file(out + "/model/model.safetensors") == expected);
+        CHECK(read_file(out + "/model-ema/model.safetensors") == average);
     }
     CHECK(*std::ranges::min_element(batches) == 2);  // or nothing has moved
     CHECK(*std::ranges::max_element(batches) == 8);
     CHECK(*std::ranges::min_element(rates) == whole.learning_rate.last);
     CHECK(*std::ranges::max_element(rates) > whole.learning_rate.low);
+}
+
+TEST_CASE("ema: it changes no bit of the training, and its loss is that of the exported model") {
+    const test::TemporaryDirectory folder;
+    test::Machine machine;
+    for (const std::string dtype : {"bf16", "f32"}) {
+        CAPTURE(dtype);
+        const auto recipe = [&](const std::string& name, const std::string& decay) {
+            return test::small_recipe(
+                folder, {"run.out=" + (folder / (name + dtype)).string(), "run.dtype=" + dtype,
+                         "ema.decay=" + decay, "learning_rate.peak=1e-2"});
+        };
+        pretrain(machine.context, recipe("without", "0"), {});
+        const auto with = pretrain(machine.context, recipe("with", "0.7"), {});
+        CHECK(read_file(folder / ("without" + dtype + "/model/model.safetensors")) ==
+              read_file(folder / ("with" + dtype + "/model/model.safetensors")));
+        CHECK_FALSE(std::filesystem::exists(folder / ("without" + dtype + "/model-ema")));
+        REQUIRE(with.last.ema_validation_loss.has_value());
+        CHECK(*with.last.ema_validation_loss < *with.first.ema_validation_loss);
+        CHECK(*with.last.ema_validation_loss != *with.last.validation_loss);
+        Recipe again = recipe("again", "0");
+        again.init_from = with.ema_model;
+        Trainer trainer(machine.context, again);
+        CHECK(trainer.validate()->loss ==
+              doctest::Approx(*with.last.ema_validation_loss).epsilon(1e-6));
+    }
+}
+
+TEST_CASE("ema: asked for in the middle of a run, it begins there") {
+    const test::TemporaryDirectory folder;
+    test::Machine machine;
+    int steps = 0;
+    pretrain(machine.context, test::small_recipe(folder),
+             {.stop_requested = [&] { return ++steps == 6; }});
+    const auto summary =
+        pretrain(machine.context, test::small_recipe(folder, {"ema.decay=0.5", "ema.export=false"}),
+                 {.resume = true, .allow_change = {"ema.decay"}});
+    CHECK(summary.finished);
+    CHECK(summary.last.ema_validation_loss.has_value());
+    CHECK(summary.ema_model.empty());
+    CHECK_FALSE(std::filesystem::exists(folder / "run/model-ema"));
 }
 
 TEST_CASE("resume: all keys that differ are named, and those that one may change") {
