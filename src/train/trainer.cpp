@@ -245,7 +245,7 @@ std::optional<ValidationResult> Trainer::validate_average() {
 model::Model Trainer::average_model() {
     HADAL_ASSERT(average_ != nullptr);
     model::Model average = model_;
-    average.weights = model::zero_gradients(recipe_.model, recipe_.dtype());
+    average.weights = {};
     const auto now = model::parameters(recipe_.model, model_.weights);
     const auto averaged = model::parameters(recipe_.model, average.weights);
     const auto states = average_->states();  // in the order of the parameters
@@ -253,9 +253,10 @@ model::Model Trainer::average_model() {
     for (size_t i = 0; i < averaged.size(); ++i) {
         if (averaged[i].role == model::Role::router_bias) {
             *averaged[i].tensor = *now[i].tensor;
-        } else {
-            ops::convert(context_, states[next++].average, *averaged[i].tensor);
+            continue;
         }
+        *averaged[i].tensor = Tensor::uninitialized(averaged[i].shape, now[i].tensor->dtype());
+        ops::convert(context_, states[next++].average, *averaged[i].tensor);
     }
     if (recipe_.model.tie_word_embeddings) average.weights.lm_head = average.weights.embed_tokens;
     model::quantize_linears(context_, recipe_.model, recipe_.precision(), average.weights);
