@@ -248,4 +248,13 @@ void quantize_weights(Context& context, std::span<Linear* const> linears, const 
     ops::quantize_tiles(context, list);
 }
 
+int64_t code_bytes(const Shape& weight, const Fp8Format& format) {
+    const auto bytes_of = [&](const formats::Tiling& tiling) {
+        return weight.count() * size_of(format.codes) +
+               formats::scale_shape(weight, tiling).count() * size_of(DType::f32);
+    };
+    const formats::Tiling along_out = along_rows(format.tiling);
+    return bytes_of(format.tiling) + (along_out == format.tiling ? 0 : bytes_of(along_out));
+}
+
 }  // namespace hadal::model

@@ -85,4 +85,7 @@ struct LinearGradientRows {
 /// Quantises weights, with memory of their own for the codes: after every change of the masters.
 void quantize_weights(Context& context, std::span<Linear* const> linears, const Fp8Format& format);
 
+/// Bytes of the codes and scales of a weight.
+int64_t code_bytes(const Shape& weight, const Fp8Format& format);
+
 }  // namespace hadal::model

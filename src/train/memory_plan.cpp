@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/linear.h"
 #include "model/transformer.h"
 #include "train/step_table.h"
 
@@ -50,6 +51,20 @@ void plan_activations(const Recipe& recipe, MemoryPlan& plan) {
     }
 }
 
+/// Bytes that codes and scales of linear layers take more than the model's type (mostly less).
+int64_t fp8_weight_excess(const Recipe& recipe) {
+    const model::Precision precision = recipe.precision();
+    if (!precision.fp8) return 0;
+    model::Weights none;
+    int64_t bytes = 0;
+    for (const model::Parameter& parameter : model::parameters(recipe.model, none)) {
+        if (parameter.linear == nullptr) continue;
+        bytes += model::code_bytes(parameter.shape, precision.fp8->weight) -
+                 parameter.shape.count() * size_of(precision.dtype);
+    }
+    return bytes;
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(const Recipe& recipe) {
@@ -60,7 +75,7 @@ MemoryPlan plan_memory(const Recipe& recipe) {
     plan.steps = count_steps(recipe);
     plan.tokens = recipe.total_tokens();
     const bool own_master = recipe.dtype() != DType::f32;
-    plan.weights = plan.parameters * size_of(recipe.dtype());
+    plan.weights = plan.parameters * size_of(recipe.dtype()) + fp8_weight_excess(recipe);
     plan.master = own_master ? plan.parameters * 4 : 0;
     plan.moments = plan.parameters * 2 * size_of(recipe.adamw().moments);
     plan.gradients = plan.parameters * 4;

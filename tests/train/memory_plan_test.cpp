@@ -9,8 +9,8 @@ using namespace hadal::train;
 
 namespace {
 
-Recipe project_recipe(const std::string& name) {
-    return read_recipe(std::string(HADAL_TEST_DATA) + "/../recipes/" + name, {});
+Recipe project_recipe(const std::string& name, const std::vector<std::string>& sets = {}) {
+    return read_recipe(std::string(HADAL_TEST_DATA) + "/../recipes/" + name, sets);
 }
 
 }  // namespace
@@ -49,8 +49,9 @@ TEST_CASE("memory plan: bf16 moments take 4 bytes a parameter, f32 ones 8") {
 
 TEST_CASE("memory plan: activations are those that a trainer allocates") {
     const test::TemporaryDirectory folder;
-    for (const std::string recompute : {"false", "true"}) {
-        const Recipe recipe = test::small_recipe(folder, {"memory.recompute=" + recompute});
+    for (const std::string set :
+         {"memory.recompute=false", "memory.recompute=true", "precision.linear=fp8"}) {
+        const Recipe recipe = test::small_recipe(folder, {set});
         int64_t bytes = 0;
         const model::Allocate counted = [&](std::string_view, Shape shape, DType dtype) {
             Tensor tensor = Tensor::zeros(shape, dtype);
@@ -80,4 +81,42 @@ TEST_CASE("memory plan: each activation by name, and what keeping all of them wo
     CHECK(part(again, "kv").bytes_in_full == 3 * 48 * 32 * 2);
     CHECK(part(again, "ckv").bytes == 3 * 48 * 24 * 2);
     CHECK(part(again, "shared by layers").bytes_in_full == 0);
+}
+
+TEST_CASE("memory plan: FP8 keeps at most 0.6 of the bytes that bf16 keeps in full") {
+    for (const char* name : {"bench_demo.toml", "bench_wide.toml", "v3_671b/pretrain.toml"}) {
+        CAPTURE(name);
+        const MemoryPlan plan = plan_memory(project_recipe(name, {"precision.linear=fp8"}));
+        CHECK(double(plan.activations) < 0.6 * double(plan.activations_in_full));
+        CHECK(plan.activations_in_full == plan_memory(project_recipe(name)).activations);
+    }
+}
+
+TEST_CASE("memory plan: FP8 weights are a byte each, and the trainer holds what is planned") {
+    const test::TemporaryDirectory folder;
+    for (const std::string tiles : {"128x128", "1x32", "tensor"}) {
+        CAPTURE(tiles);
+        const Recipe recipe =
+            test::small_recipe(folder, {"precision.linear=fp8", "precision.weights=" + tiles});
+        test::Machine machine;
+        Trainer trainer(machine.context, recipe);
+        int64_t bytes = 0;
+        for (const model::Parameter& p : model::parameters(recipe.model, trainer.model().weights)) {
+            if (p.linear == nullptr) {
+                bytes += p.shape.count() * 2;  // the plan takes the router bias for bf16
+                continue;
+            }
+            CHECK(p.tensor->dtype() == DType::f32);  // the master
+            bytes += p.linear->codes.bytes();
+            const bool both =
+                p.linear->codes.codes.data() == p.linear->codes_along_out.codes.data();
+            CHECK(both == (tiles != "1x32"));
+            if (!both) bytes += p.linear->codes_along_out.bytes();
+        }
+        CHECK(plan_memory(recipe).weights == bytes);
+    }
+    const MemoryPlan large =
+        plan_memory(project_recipe("v3_671b/pretrain.toml", {"precision.linear=fp8"}));
+    CHECK(double(large.weights) < 1.02 * double(large.parameters));
+    CHECK(large.master == 4 * large.parameters);
 }

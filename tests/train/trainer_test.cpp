@@ -18,6 +18,9 @@ std::string trained_bytes(const Recipe& recipe, int threads, int64_t steps, Isa 
     return test::weight_bytes(trainer);
 }
 
+const std::vector<std::string> kArithmetics = {"run.dtype=bf16", "run.dtype=f32",
+                                               "precision.linear=fp8"};
+
 }  // namespace
 
 TEST_CASE("trainer: the loss falls") {
@@ -42,9 +45,9 @@ TEST_CASE("trainer: the loss falls") {
 
 TEST_CASE("trainer: the same bits for 1, 2 and 4 threads, with every instruction set") {
     const test::TemporaryDirectory folder;
-    for (const std::string dtype : {"bf16", "f32"}) {
-        CAPTURE(dtype);
-        const Recipe recipe = test::small_recipe(folder, {"run.dtype=" + dtype});
+    for (const std::string& set : kArithmetics) {
+        CAPTURE(set);
+        const Recipe recipe = test::small_recipe(folder, {set});
         for (const Isa isa : available_isas()) {
             CAPTURE(name(isa));
             const std::string expected = trained_bytes(recipe, 1, 4, isa);
@@ -57,13 +60,13 @@ TEST_CASE("trainer: the same bits for 1, 2 and 4 threads, with every instruction
 
 TEST_CASE("trainer: stop and resume after any step gives the same bits") {
     const test::TemporaryDirectory folder;
-    for (const std::string dtype : {"bf16", "f32"}) {
-        CAPTURE(dtype);
-        const Recipe recipe = test::small_recipe(folder, {"run.dtype=" + dtype});
+    for (const std::string& set : kArithmetics) {
+        CAPTURE(set);
+        const Recipe recipe = test::small_recipe(folder, {set});
         const std::string expected = trained_bytes(recipe, 2, 8);
         for (int64_t stop = 1; stop < 8; ++stop) {
             CAPTURE(stop);
-            const auto snapshots = folder / concat("snapshots-", dtype, stop);
+            const auto snapshots = folder / concat("snapshots-", set, stop);
             test::Machine machine;
             {
                 Trainer trainer(machine.context, recipe);
@@ -78,6 +81,30 @@ TEST_CASE("trainer: stop and resume after any step gives the same bits") {
             while (trainer.progress().step < 8) trainer.step();
             CHECK(test::weight_bytes(trainer) == expected);
         }
+    }
+}
+
+TEST_CASE("trainer: every FP8 recipe learns, with the same bits for any number of threads") {
+    const test::TemporaryDirectory folder;
+    const std::vector<std::vector<std::string>> recipes = {
+        {"precision.gradients=128x128"},
+        {"precision.gradient_format=e5m2"},
+        {"precision.activations=1x32", "precision.weights=1x32", "precision.gradients=1x32"},
+        {"precision.activations=tensor", "precision.weights=tensor", "precision.gradients=tensor"}};
+    std::vector<std::string> all_bytes = {
+        trained_bytes(test::small_recipe(folder, {"precision.linear=fp8"}), 2, 4)};
+    for (std::vector<std::string> sets : recipes) {
+        CAPTURE(sets.front());
+        sets.push_back("precision.linear=fp8");
+        const Recipe recipe = test::small_recipe(folder, sets);
+        all_bytes.push_back(trained_bytes(recipe, 1, 4));
+        CHECK(trained_bytes(recipe, 4, 4) == all_bytes.back());
+        CHECK(std::ranges::count(all_bytes, all_bytes.back()) == 1);  // each key changes something
+        test::Machine machine;
+        Trainer trainer(machine.context, recipe);
+        const double before = trainer.validate()->loss;
+        while (!trainer.finished()) trainer.step();
+        CHECK(trainer.validate()->loss < 0.9 * before);
     }
 }
 
