@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <span>
 
+#include "cli/file_argument.h"
 #include "core/error.h"
 #include "core/file_map.h"
 #include "core/nearest_name.h"
@@ -188,7 +189,7 @@ void run_sweep(const Arguments& arguments, Report& report, PlanQuestion question
     const plan::Inputs base = make_request(arguments).inputs;
     const std::string title = concat(plan::title_of("Sweep", base), " · by ", request.key);
     if (arguments.has("--svg"))
-        write_file_atomically(arguments.path("--svg"), plan::sweep_svg(sweep, title));
+        write_file_atomically(output_argument(arguments, "--svg"), plan::sweep_svg(sweep, title));
     const plan::Table table = plan::sweep_table(sweep);
     if (report.json()) {
         report.add("title", title);
@@ -233,6 +234,7 @@ std::vector<Option> plan_options() {
          .value = "KEY=A,B,…",
          .help = "one answer a value: an input, or cluster, scenario, model"},
         {.name = "--svg", .value = "FILE", .help = "with --sweep: a picture of it"},
+        {.name = "--force", .help = "replace an existing picture"},
         {.name = "--list-inputs", .help = "every input with its value and source, and no answer"}};
 }
 

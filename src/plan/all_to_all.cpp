@@ -32,6 +32,7 @@ AllToAll all_to_all(const model::ModelConfig& config, const Inputs& inputs, int6
     const bool limited = groups > 1 && nodes <= groups;
     traffic.nodes = limited ? boxes_hit(groups, double(config.topk_group), nodes)
                             : boxes_hit(experts, k, nodes);
+    if (inputs.layout.nodes > 0) traffic.nodes = std::min(inputs.layout.nodes, nodes);
     traffic.dispatch_bytes = d * bytes_per_element(inputs.layout.precision);
     traffic.combine_bytes = d * bytes_per_element(inputs.layout.combine_precision);
     const double crossings = nodes > 1 ? traffic.nodes : 0;

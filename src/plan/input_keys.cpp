@@ -144,6 +144,9 @@ void layout_keys(Inputs& in, KeyTable& table) {
     table.add("layout.sequence", &l.sequence, "tokens", "of one sequence", {1, 1e8}, batch);
     table.add("layout.mtp", &l.mtp, "", "depth of multi-token prediction, -1: the model's",
               {-1, 64}, published("the model's config.json"));
+    table.add("layout.nodes", &l.nodes, "",
+              "nodes that a token goes to; 0: the model's router says", {0, 1e4},
+              published("the model's config.json; report §2.1.2: at most 4"));
     table.add("layout.load_imbalance", &l.load_imbalance, "times",
               "tokens of the busiest expert rank over the mean", {1, 1e3},
               published("profile-data: balanced"));
@@ -151,6 +154,9 @@ void layout_keys(Inputs& in, KeyTable& table) {
               assumed("context, communicators, fragmentation"));
     table.add("layout.weight_bytes", &l.weight_bytes, "B", "of a weight to compute with", {0.25, 8},
               published("report §3.3: cast to FP8 when used"));
+    table.add("layout.cached_weight_bytes", &l.cached_weight_bytes, "B",
+              "of a narrow copy kept between micro-batches", {0, 2},
+              assumed("none is kept: cast when used"));
     table.add("layout.gradient_bytes", &l.gradient_bytes, "B", "of an accumulated gradient", {1, 8},
               published("report §3.3.2: FP32"));
     table.add("layout.master_bytes", &l.master_bytes, "B", "of a master weight", {0, 8},
@@ -238,6 +244,8 @@ void decode_keys(Inputs& in, KeyTable& table) {
     table.add("decode.bound_share", &d.bound_share, "share", "of the roofline that is reached",
               {1e-3, 1},
               calibrated("profile-data: 2325 tokens/s per GPU at EP128, 128 requests, 4K"));
+    table.add("decode.load_imbalance", &d.load_imbalance, "times",
+              "busiest expert rank over the mean", {1, 1e3}, published("profile-data: balanced"));
     table.add("decode.load", &d.load, "share", "tokens made over capacity, mean of a day",
               {1e-3, 1}, calibrated("the day's 1850 tokens/s per GPU over the profile's 2325"));
     table.add("decode.reserve_gb", &d.reserve_gb, "GB", "buffers and workspace", {0, 1e4},

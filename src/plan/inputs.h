@@ -78,9 +78,11 @@ struct Layout {
     int64_t micro_batch = 1;
     int64_t sequence = 4096;
     int64_t mtp = -1;  // depth; −1: the model's
+    double nodes = 0;  // that a token may go to; 0: as the router's groups say
     double load_imbalance = 1;
     double reserve_gb = 4;  // allocator, libraries
     double weight_bytes = 2;
+    double cached_weight_bytes = 0;
     double gradient_bytes = 4;
     double master_bytes = 4;
     double moment_bytes = 4;  // both
@@ -148,6 +150,7 @@ struct Decode {
     double all_to_all = 0.838;
     double all_to_all_us = 15;
     double bound_share = 0.62;
+    double load_imbalance = 1;
     double load = 0.796;
     double reserve_gb = 8;
 };

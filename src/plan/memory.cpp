@@ -138,7 +138,7 @@ RankMemory rank_memory(const model::ModelConfig& config, const Inputs& inputs,
     const double split =
         memory.parameters.replicated / replicas(l) + memory.parameters.experts / expert_replicas(l);
     const double whole = memory.parameters.total();
-    memory.weights = l.weight_bytes * (l.zero >= 3 ? split : whole);
+    memory.weights = (l.weight_bytes + l.cached_weight_bytes) * (l.zero >= 3 ? split : whole);
     memory.gradients = l.gradient_bytes * (l.zero >= 2 ? split : whole);
     memory.master = l.master_bytes * (l.zero >= 1 ? split : whole);
     memory.moments = l.moment_bytes * (l.zero >= 1 ? split : whole);

@@ -129,7 +129,8 @@ void add_experts(const model::ModelConfig& config, const Inputs& inputs, double 
     const double expert = parameter_sizes(config).expert;
     const auto layers = double(work.moe_layers + d.mtp);
     roofline.add("routed experts", layers * touched * expert * d.weight_bytes,
-                 2 * layers * tokens * work.routed, rate * inputs.efficiency.grouped_gemm);
+                 2 * layers * tokens * work.routed * d.load_imbalance,
+                 rate * inputs.efficiency.grouped_gemm);
 }
 
 /// Low-latency exchange: each token goes to each of its experts on its own. Report §3.4.2.
@@ -143,7 +144,7 @@ double exchange_seconds(const model::ModelConfig& config, const Inputs& inputs, 
     const bool one_domain = double(d.gpus) <= inputs.network.gpus_per_node;
     const double link =
         one_domain ? inputs.network.scale_up_gb_per_s : inputs.network.scale_out_gb_per_s;
-    const double bytes = tokens * double(config.num_experts_per_tok) * row;
+    const double bytes = tokens * double(config.num_experts_per_tok) * row * d.load_imbalance;
     return layers * (bytes / (link * 1e9 * d.all_to_all) + 2 * d.all_to_all_us / 1e6);
 }
 
