@@ -4,7 +4,8 @@
     check_hf.py --hadal build/release/hadal [MODEL …]
 
 For each MODEL written by hadal (none: fresh ones of the presets tiny and mini are made) and for random models that Transformers
-saves: the model loads in DeepseekV3ForCausalLM, logits agree, greedy tokens agree; where a tokenizer lies beside the model, ids agree.
+saves: the model loads in DeepseekV3ForCausalLM, logits agree, greedy tokens agree; where a tokenizer lies beside the model, ids agree;
+written in block-FP8, logits agree with those of the weights that PyTorch makes of codes and scales.
 
 Tolerances. float32: the largest difference is at most 1e-4 of the largest logit. bfloat16: both sides round every intermediate
 to 8 bits, in different orders; the relative L2 distance of either from a float32 run of the same weights is measured at each
@@ -14,13 +15,16 @@ close that rounding swaps them, on either side.
 import argparse
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
 import transformers
 from transformers import AutoModelForCausalLM, DeepseekV2Config, DeepseekV2ForCausalLM, DeepseekV3Config, DeepseekV3ForCausalLM
 
@@ -109,6 +113,52 @@ def check_tokenizer(arguments, name, model, folder):
     report(f"{name} tokenizer", True, f"{len(texts)} texts encode identically")
 
 
+def dequantised(model, folder):
+    """A block-FP8 directory in float32, by PyTorch's own float8 type and nothing of hadal's. Returns the tensors and how many were codes."""
+    tensors = {}
+    for file in model.glob("*.safetensors"):
+        with safe_open(file, "pt") as opened:
+            tensors.update({name: opened.get_tensor(name) for name in opened.keys()})
+    wide, codes = {}, 0
+    for name, tensor in tensors.items():
+        if name.endswith("_scale_inv"):
+            continue
+        if tensor.dtype == torch.float8_e4m3fn:
+            scale = tensors[f"{name}_scale_inv"].repeat_interleave(128, 0).repeat_interleave(128, 1)
+            wide[name] = tensor.float() * scale[: tensor.shape[0], : tensor.shape[1]]
+            codes += 1
+        else:
+            wide[name] = tensor.float()
+    config = json.loads((model / "config.json").read_text())
+    assert config.pop("quantization_config")["quant_method"] == "fp8"
+    config["torch_dtype"] = "float32"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(wide, folder / "model.safetensors", {"format": "pt"})
+    return wide, codes
+
+
+def check_quantised(arguments, name, model, folder):
+    """Block-FP8: hadal's logits on the codes are Transformers' on the weights that PyTorch makes of them."""
+    fp8, bf16, wide_folder = folder / "fp8", folder / "bf16", folder / "wide"
+    for path in (fp8, bf16, wide_folder):
+        shutil.rmtree(path, ignore_errors=True)
+    hadal(arguments, "quantize", model, "--to", "fp8", "--out", fp8)
+    wide, codes = dequantised(fp8, wide_folder)
+    hadal(arguments, "quantize", fp8, "--to", "bf16", "--out", bf16)
+    with safe_open(bf16 / "model.safetensors", "pt") as opened:
+        same = all(torch.equal(opened.get_tensor(key), value.to(opened.get_tensor(key).dtype)) for key, value in wide.items())
+    report(f"{name} back in bf16", same and codes > 0, f"{codes} weights in E4M3, the bits of PyTorch's product")
+    torch.manual_seed(2)
+    vocab = json.loads((fp8 / "config.json").read_text())["vocab_size"]
+    ids = torch.randint(2, vocab, (2, 48))
+    with torch.no_grad():
+        exact = reference(wide_folder, torch.float32)(ids).logits
+    difference = float((hadal_logits(arguments, fp8, ids, "f32", folder) - exact).abs().max())
+    scale = float(exact.abs().max())
+    report(f"{name} block-FP8 logits", difference <= 1e-4 * scale, f"largest difference {difference:.2e}, largest logit {scale:.2f}")
+
+
 def transformers_model(folder, name, dtype, **changes):
     settings = dict(vocab_size=320, hidden_size=64, intermediate_size=96, moe_intermediate_size=32, num_hidden_layers=3,
                     num_attention_heads=4, num_key_value_heads=4, n_shared_experts=1, n_routed_experts=8, routed_scaling_factor=2.5,
@@ -159,6 +209,7 @@ def main():
         for name, model in models.items():
             check_tokenizer(arguments, name, model, folder)
             compare(arguments, name, model, folder)
+            check_quantised(arguments, name, model, folder)
     print(f"{len(FAILURES)} failures" if FAILURES else "all agree")
     sys.exit(bool(FAILURES))
 

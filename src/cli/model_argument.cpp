@@ -38,16 +38,19 @@ void warn_of_unknown(const std::vector<std::string>& names,
                  names.size(), names.front().c_str(), directory.c_str());
 }
 
-model::Model model_argument(const Arguments& arguments, int64_t positions) {
-    const std::filesystem::path directory = arguments.path("MODEL");
+model::Model open_model(const std::filesystem::path& directory, std::optional<DType> dtype,
+                        int64_t positions) {
     require_path(directory);
     const model::ModelConfig config = model::read_config(directory);
     const DType stored = config.dtype == DType::f32 ? DType::f32 : DType::bf16;
     std::vector<std::string> unknown;
-    model::Model model = model::load_model(directory, arguments.globals().dtype.value_or(stored),
-                                           positions, &unknown);
+    model::Model model = model::load_model(directory, dtype.value_or(stored), positions, &unknown);
     warn_of_unknown(unknown, directory);
     return model;
+}
+
+model::Model model_argument(const Arguments& arguments, int64_t positions) {
+    return open_model(arguments.path("MODEL"), arguments.globals().dtype, positions);
 }
 
 }  // namespace hadal::cli

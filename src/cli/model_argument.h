@@ -2,6 +2,8 @@
 // directory.
 #pragma once
 
+#include <optional>
+
 #include "cli/arguments.h"
 #include "model/transformer.h"
 
@@ -11,9 +13,11 @@ namespace hadal::cli {
 /// unless exactly one is given.
 model::ModelConfig config_argument(const Arguments& arguments, std::string_view file_option);
 
-/// The model named MODEL in the type that --dtype asks for (default bf16, or f32 where the file
-/// holds f32). `positions` as model::load_model. Warns on standard error of tensors that the
-/// configuration does not know.
+/// A model in `dtype` (default bf16, or f32 where the file holds f32). `positions` as
+/// model::load_model. Warns on standard error of tensors that the configuration does not know.
+model::Model open_model(const std::filesystem::path& directory, std::optional<DType> dtype,
+                        int64_t positions = 0);
+/// The model named MODEL in the type that --dtype asks for.
 model::Model model_argument(const Arguments& arguments, int64_t positions = 0);
 
 /// That warning, for a verb that opens the files itself.

@@ -16,17 +16,21 @@ int64_t draft_tokens(const Arguments& arguments, const model::ModelConfig& confi
 
 }  // namespace
 
-TextModel text_model_argument(const Arguments& arguments, int64_t positions) {
-    TextModel result{model_argument(arguments, positions),
-                     text::Tokenizer::load(arguments.path("MODEL"))};
+TextModel open_text_model(const std::filesystem::path& directory, std::optional<DType> dtype,
+                          int64_t positions) {
+    TextModel result{open_model(directory, dtype, positions), text::Tokenizer::load(directory)};
     const int64_t vocab = result.model.config.vocab_size;
     if (result.tokenizer.vocab_size() > vocab) {
         throw Error(Error::Kind::corrupt_file,
                     concat("the tokenizer knows ", result.tokenizer.vocab_size(),
-                           " tokens, the model only ", vocab, ": ", arguments.text("MODEL"),
+                           " tokens, the model only ", vocab, ": ", directory.string(),
                            " (tokenizer.json belongs to another model)"));
     }
     return result;
+}
+
+TextModel text_model_argument(const Arguments& arguments, int64_t positions) {
+    return open_text_model(arguments.path("MODEL"), arguments.globals().dtype, positions);
 }
 
 std::vector<Option> generation_options() {

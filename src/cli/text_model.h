@@ -13,7 +13,10 @@ struct TextModel {
     text::Tokenizer tokenizer;
 };
 
-/// The model named MODEL and the tokenizer beside it. `positions` as model::load_model.
+/// A model and the tokenizer beside it. `dtype` and `positions` as open_model.
+TextModel open_text_model(const std::filesystem::path& directory, std::optional<DType> dtype,
+                          int64_t positions = 0);
+/// Those of the model named MODEL.
 TextModel text_model_argument(const Arguments& arguments, int64_t positions = 0);
 
 /// Sampling and speculation options that `generate` and `chat` share, and their values.

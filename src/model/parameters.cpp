@@ -108,12 +108,6 @@ std::string layer_prefix(int64_t layer) {
     return concat("model.layers.", layer, ".");
 }
 
-/// What DeepSeek's released checkpoints store in block-FP8: the linear maps of attention and
-/// feed-forwards.
-bool is_quantised(const Parameter& parameter) {
-    return parameter.linear != nullptr && !parameter.name.ends_with("eh_proj.weight");
-}
-
 uint64_t hash_name(std::string_view name) {  // FNV-1a
     uint64_t hash = 0xCBF29CE484222325ull;
     for (const char c : name) hash = (hash ^ uint8_t(c)) * 0x100000001B3ull;
@@ -157,6 +151,10 @@ std::vector<Parameter> parameters(const ModelConfig& config, Weights& weights) {
         table.add_mtp(layer_prefix(config.num_hidden_layers + k), weights.mtp[size_t(k)]);
     }
     return lines;
+}
+
+bool is_quantised(const Parameter& parameter) {
+    return parameter.linear != nullptr && !parameter.name.ends_with("eh_proj.weight");
 }
 
 DType parameter_dtype(const Parameter& parameter, const Precision& precision) {
@@ -298,24 +296,39 @@ Weights zero_gradients(const ModelConfig& config, DType dtype) {
     return weights;
 }
 
-Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files,
-                     const Precision& precision, std::vector<std::string>* unknown) {
-    Weights weights;
-    for (const Parameter& parameter : parameters(config, weights)) {
-        if (!files.contains(parameter.name)) {
+ModelConfig stored_config(const checkpoint::HuggingFace& files) {
+    ModelConfig config =
+        parse_config(files.config_text(), (files.directory() / "config.json").string());
+    const std::string first_mtp = layer_prefix(config.num_hidden_layers) + "eh_proj.weight";
+    if (!files.contains(first_mtp)) config.num_nextn_predict_layers = 0;
+    return config;
+}
+
+void check_parameters(const ModelConfig& config, const checkpoint::HuggingFace& files) {
+    Weights none;
+    for (const Parameter& parameter : parameters(config, none)) {
+        const checkpoint::TensorInfo* stored = files.find(parameter.name);
+        if (stored == nullptr) {
             throw Error(
                 Error::Kind::corrupt_file,
                 concat("tensor '", parameter.name, "' is missing: ", files.directory().string(),
                        " (the checkpoint does not match its config.json)"));
         }
-        Tensor tensor = files.load(parameter.name, parameter_dtype(parameter, precision));
-        if (tensor.shape() != parameter.shape) {
+        if (stored->shape != parameter.shape) {
             throw Error(Error::Kind::corrupt_file,
-                        concat("tensor '", parameter.name, "' is ", tensor.shape().text(),
+                        concat("tensor '", parameter.name, "' is ", stored->shape.text(),
                                ", config.json asks for ", parameter.shape.text(), ": ",
                                files.directory().string()));
         }
-        *parameter.tensor = std::move(tensor);
+    }
+}
+
+Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files,
+                     const Precision& precision, std::vector<std::string>* unknown) {
+    check_parameters(config, files);
+    Weights weights;
+    for (const Parameter& parameter : parameters(config, weights)) {
+        *parameter.tensor = files.load(parameter.name, parameter_dtype(parameter, precision));
     }
     share_head(config, weights);
     if (unknown != nullptr) *unknown = unknown_tensors(config, files);

@@ -83,6 +83,10 @@ struct Parameter {
 /// is lm_head when tied.
 std::vector<Parameter> parameters(const ModelConfig& config, Weights& weights);
 
+/// What DeepSeek's released checkpoints store in block-FP8: the linear maps of attention and
+/// feed-forwards.
+bool is_quantised(const Parameter& parameter);
+
 /// The type of a parameter's values: the model's, but f32 for the router bias and for what linear
 /// layers multiply codes of.
 DType parameter_dtype(const Parameter& parameter, const Precision& precision);
@@ -116,6 +120,12 @@ Weights init_weights(Context& context, const ModelConfig& config, const Precisio
 /// Zeros in the shape of the parameters, for gradients and moments. No tensor for the router bias.
 Weights zero_gradients(const ModelConfig& config, DType dtype = DType::f32);
 
+/// The configuration of an opened directory, without MTP modules that it counts and does not hold:
+/// Transformers writes their number, never their weights.
+ModelConfig stored_config(const checkpoint::HuggingFace& files);
+/// Error(corrupt_file) names a parameter that the files lack or hold in another shape. Reads
+/// headers only.
+void check_parameters(const ModelConfig& config, const checkpoint::HuggingFace& files);
 /// Maps the weights of an opened checkpoint; zero-copy where the file's type is `dtype`, converted
 /// otherwise. Missing tensors and wrong shapes are an Error(corrupt_file) with the name; unknown
 /// tensors are listed in `unknown`.

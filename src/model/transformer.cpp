@@ -176,11 +176,7 @@ Model load_model(const std::filesystem::path& directory, DType dtype, int64_t po
                  std::vector<std::string>* unknown) {
     const auto files = checkpoint::HuggingFace::open(directory);
     Model model;
-    model.config = read_config(directory);
-    // Transformers writes the number of MTP modules but never their weights.
-    const std::string first_mtp =
-        concat("model.layers.", model.config.num_hidden_layers, ".eh_proj.weight");
-    if (!files.contains(first_mtp)) model.config.num_nextn_predict_layers = 0;
+    model.config = stored_config(files);
     model.weights = load_weights(model.config, files, dtype, unknown);
     const int64_t most = model.config.max_position_embeddings;
     model.cos_sin = rotary_table(model.config, positions > 0 ? std::min(positions, most) : most,

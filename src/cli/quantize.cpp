@@ -1,0 +1,87 @@
+// `hadal quantize`: a model's weights in block-FP8 or bf16.
+#include "model/quantize_model.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "cli/arguments.h"
+#include "cli/file_argument.h"
+#include "cli/machine.h"
+#include "cli/report.h"
+#include "cli/text_model.h"
+#include "core/file_map.h"
+#include "eval/perplexity.h"
+
+namespace hadal::cli {
+
+namespace {
+
+model::Storage storage(const Arguments& arguments) {
+    const std::string& to = arguments.text("--to");
+    if (to == "fp8") return model::Storage::block_fp8;
+    if (to == "bf16") return model::Storage::bf16;
+    throw Error(Error::Kind::usage, concat("--to ", to,
+                                           ": is no type to store weights in (fp8 or "
+                                           "bf16)"));
+}
+
+/// How well the model in `directory` predicts the text of --check.
+double nll(Context& context, const std::filesystem::path& directory, std::optional<DType> dtype,
+           const std::string& text) {
+    constexpr int64_t kWindow = 512;
+    const auto [model, tokenizer] = open_text_model(directory, dtype, kWindow);
+    const int64_t window = std::min(kWindow, model.config.max_position_embeddings);
+    return eval::score_text(context, model, tokenizer, text, window).nll();
+}
+
+void run_quantize(const Arguments& arguments, Report& report) {
+    const model::Storage to = storage(arguments);
+    const std::filesystem::path source = arguments.path("MODEL");
+    const std::filesystem::path out = output_argument(arguments, "--out");
+    const std::optional<DType> dtype = arguments.globals().dtype;  // of the --check
+    Machine machine(arguments.globals());
+    std::optional<double> before;
+    std::string text;
+    if (arguments.has("--check")) {
+        text = read_file(arguments.path("--check"));
+        before = nll(machine.context(), source, dtype, text);
+    }
+    model::QuantizeResult result;
+    {
+        ProgressLine progress("tensors", arguments.globals().shows_progress());
+        result = model::quantize_model(
+            machine.context(), source, out,
+            {.to = to, .force = arguments.flag("--force"), .progress = progress.callback()});
+    }
+    report.add("tensors", result.tensors);
+    report.add("bytes", result.bytes);
+    report.add("max_abs_error", result.max_abs_error);
+    if (before) {
+        const double after = nll(machine.context(), out, dtype, text);
+        report.add("nll", after);
+        report.add("nll_change", after - *before);
+    }
+    report.add("out", out.string());
+}
+
+}  // namespace
+
+extern const Command kQuantize = {
+    .name = "quantize",
+    .group = Group::model,
+    .summary = "A model's weights in DeepSeek's block-FP8, or back in bf16",
+    .example = "hadal quantize runs/demo/train/model --to fp8 --out models/demo-fp8",
+    .options =
+        {
+            {.name = "MODEL", .help = "a model directory", .required = true},
+            {.name = "--to", .value = "TYPE", .help = "fp8 or bf16", .required = true},
+            {.name = "--out", .value = "DIR", .help = "directory to write", .required = true},
+            {.name = "--check",
+             .value = "FILE",
+             .help = "a text: how much worse it is predicted afterwards"},
+            {.name = "--force", .help = "replace a model that is there already"},
+        },
+    .run = run_quantize,
+};
+
+}  // namespace hadal::cli

@@ -1,0 +1,42 @@
+// A model directory written again with its weights in another type: block-FP8 as DeepSeek releases
+// it, or bf16.
+#pragma once
+
+#include <filesystem>
+
+#include "core/context.h"
+#include "core/progress.h"
+
+namespace hadal::model {
+
+enum class Storage : uint8_t {
+    /// Report §3.3.2: the linear maps of attention and feed-forwards in E4M3 with one f32 scale
+    /// (`weight_scale_inv`, the multiplier) for each block of 128×128; all else in bf16.
+    block_fp8,
+    bf16,
+};
+
+struct QuantizeOptions {
+    Storage to = Storage::block_fp8;
+    bool force = false;  // replace an existing model directory
+    int64_t max_shard_bytes = 5'000'000'000;
+    ProgressCallback progress = {};  // in tensors
+};
+
+struct QuantizeResult {
+    int64_t tensors = 0;
+    int64_t bytes = 0;         // of the tensors written
+    double max_abs_error = 0;  // of any weight, against what the source stands for
+};
+
+/// Reads one tensor after another, so that memory is bounded by a few times the largest, and writes
+/// `directory`, which appears whole or not at all. The router's bias stays f32; tensors that the
+/// configuration does not know stay as they are, and so do the other keys of config.json and the
+/// other files (tokenizer, generation settings). Error(corrupt_file) for a checkpoint that does not
+/// match its config.json or holds a weight that is not finite, Error(usage) for one that is in
+/// block-FP8 already, further errors as checkpoint::HuggingFaceWriter.
+QuantizeResult quantize_model(Context& context, const std::filesystem::path& source,
+                              const std::filesystem::path& directory,
+                              const QuantizeOptions& options);
+
+}  // namespace hadal::model
