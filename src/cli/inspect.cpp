@@ -1,8 +1,9 @@
-// `hadal inspect`: what a model weighs. Reads config.json and headers, and weights only with
-// --check.
+// `hadal inspect`: what a model weighs, or which snapshots a run has. Reads config.json and
+// headers, and weights only with --check.
 #include <map>
 
 #include "cli/arguments.h"
+#include "cli/inspect_snapshots.h"
 #include "cli/machine.h"
 #include "cli/model_argument.h"
 #include "cli/report.h"
@@ -76,6 +77,9 @@ void check_values(Context& context, const checkpoint::HuggingFace& files) {
 }
 
 void run_inspect(const Arguments& arguments, Report& report) {
+    if (arguments.has("MODEL") && holds_snapshots(arguments.path("MODEL"))) {
+        return inspect_snapshots(arguments.path("MODEL"), arguments.flag("--check"), report);
+    }
     const model::ModelConfig config = config_argument(arguments, "MODEL");
     add_counts(config, report);
     if (arguments.has("--preset")) {
@@ -114,9 +118,11 @@ extern const Command kInspect = {
     .example = "hadal inspect --preset v3-671b",
     .options =
         {
-            {.name = "MODEL", .help = "a model directory"},
+            {.name = "MODEL", .help = "a model directory; or a run, or one of its snapshots"},
             {.name = "--preset", .value = "NAME", .help = "a known shape instead of a directory"},
-            {.name = "--check", .help = "read every weight and look for NaN and infinity"},
+            {.name = "--check",
+             .help = "read every weight and look for NaN and infinity; of snapshots, compare "
+                     "every tensor with its digest"},
         },
     .run = run_inspect,
 };
