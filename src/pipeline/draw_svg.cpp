@@ -10,6 +10,7 @@ namespace hadal::pipeline {
 namespace {
 
 constexpr double kLeft = 64, kTop = 40, kRow = 22, kRight = 14, kLegend = 52;
+constexpr double kShortestCell = 18, kMaxWidth = 1600;
 constexpr double kLetter = 6.2;  // of the numbers in the cells
 
 constexpr const char* kStyle =
@@ -44,7 +45,9 @@ class Picture {
         : schedule_(schedule),
           timing_(timing),
           timeline_(timeline),
-          scale_(timeline.makespan > 0 ? std::clamp(1200 / timeline.makespan, 1e-3, 24.0) : 1) {}
+          scale_(timeline.shortest > 0
+                     ? std::min(kShortestCell / timeline.shortest, kMaxWidth / timeline.makespan)
+                     : 1) {}
 
     std::string draw() {
         const double width = std::max(kLeft + timeline_.makespan * scale_ + kRight, 620.0);

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "core/error.h"
@@ -19,17 +18,9 @@ constexpr Alphabet kUnicode = {"▷", "◀", "◁", "■", "·"};
 constexpr Alphabet kAscii = {"F", "B", "I", "W", "."};
 
 /// Columns of one unit of time.
-double columns_per_unit(const Schedule& schedule, const Timeline& timeline) {
-    double shortest = timeline.makespan;
-    for (size_t rank = 0; rank < schedule.actions.size(); ++rank) {
-        for (size_t i = 0; i < schedule.actions[rank].size(); ++i) {
-            const Span& span = timeline.spans[rank][i];
-            if (schedule.actions[rank][i].is_message() || span.end <= span.begin) continue;
-            shortest = std::min(shortest, span.end - span.begin);
-        }
-    }
-    if (shortest <= 0) return 1;
-    return std::min(kShortestCell / shortest, kMaxColumns / timeline.makespan);
+double columns_per_unit(const Timeline& timeline) {
+    if (timeline.shortest <= 0) return 1;
+    return std::min(kShortestCell / timeline.shortest, kMaxColumns / timeline.makespan);
 }
 
 /// A line of text whose letters may be several bytes long.
@@ -85,7 +76,7 @@ std::vector<std::string> label(const Action& action, const Alphabet& alphabet) {
 
 std::string draw_text(const Schedule& schedule, const Timeline& timeline, Letters letters) {
     const Alphabet& alphabet = letters == Letters::unicode ? kUnicode : kAscii;
-    const double scale = columns_per_unit(schedule, timeline);
+    const double scale = columns_per_unit(timeline);
     const auto column = [scale](double time) { return size_t(std::llround(time * scale)); };
     const size_t name_width = std::to_string(schedule.ranks - 1).size();
     std::string text;

@@ -116,7 +116,10 @@ class Simulator {
             int live = 0, peak = 0;
             for (const Action& action : schedule_.actions[rank]) {
                 if (action.is_message()) continue;
-                busy += timing_.duration(action);
+                const double duration = timing_.duration(action);
+                busy += duration;
+                double& shortest = timeline_.shortest;
+                if (duration > 0) shortest = shortest > 0 ? std::min(shortest, duration) : duration;
                 if (action.runs_forward()) peak = std::max(peak, ++live);
                 if (action.runs_backward_weight()) --live;
             }

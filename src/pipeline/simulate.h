@@ -39,6 +39,7 @@ struct Span {
 struct Timeline {
     std::vector<std::vector<Span>> spans;  // [ranks][actions]; a message: its time on the wire
     double makespan = 0;
+    double shortest = 0;       // computation that takes any time; 0 if none does
     std::vector<double> busy;  // [ranks] computing
     std::vector<double> idle;  // [ranks] makespan − busy
     /// [ranks] the largest number of chunks whose forward has begun and whose gradients, those of
