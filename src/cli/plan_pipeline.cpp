@@ -22,12 +22,6 @@ using pipeline::StageTimes;
 using pipeline::Timeline;
 using pipeline::Timing;
 
-pipeline::Shape shape_argument(const Arguments& arguments) {
-    return {.ranks = int(arguments.integer("--ranks", INT32_MIN, INT32_MAX)),
-            .micro_batches = int(arguments.integer("--micro-batches", INT32_MIN, INT32_MAX)),
-            .stages_per_rank = int(arguments.integer("--stages-per-rank", INT32_MIN, INT32_MAX))};
-}
-
 /// The times of 1/ranks of the layers.
 StageTimes times_argument(const Arguments& arguments) {
     StageTimes times = {.forward = arguments.number("--forward"),
@@ -36,6 +30,13 @@ StageTimes times_argument(const Arguments& arguments) {
     times.overlapped = arguments.has("--overlapped") ? arguments.number("--overlapped")
                                                      : times.forward + times.backward;
     return times;
+}
+
+pipeline::Shape shape_argument(const Arguments& arguments) {
+    return {.ranks = int(arguments.integer("--ranks", INT32_MIN, INT32_MAX)),
+            .micro_batches = int(arguments.integer("--micro-batches", INT32_MIN, INT32_MAX)),
+            .stages_per_rank = int(arguments.integer("--stages-per-rank", INT32_MIN, INT32_MAX)),
+            .times = times_argument(arguments)};
 }
 
 /// A stage's share of a rank's layers: schedules with several stages on a rank cut the layers

@@ -22,8 +22,9 @@ constexpr int64_t kMaxChunks = 1'000'000;  // a picture or a table of more helps
 
 using Times = const StageTimes&;
 
-// Formulas: V3 report, table 2; interleaved: Narayanan et al. 2021, §2.2; zb-v: what Qi et al. 2023
-// count as none, since they let a rank begin its next step before the others end this one.
+// Formulas: V3 report, table 2; interleaved: Narayanan et al. 2021, §2.2; zb-v: with F = B - W = W
+// what Qi et al. 2023 count as none, since they let a rank begin its next step before the others
+// end this one.
 constexpr std::array kKinds = {
     ScheduleKind{
         .name = "1f1b",

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "pipeline/action.h"
+#include "pipeline/timing.h"
 
 namespace hadal::pipeline {
 
@@ -24,6 +24,7 @@ struct Shape {
     int ranks = 1;
     int micro_batches = 1;
     int stages_per_rank = 2;  // interleaved only: the others have one or two by construction
+    StageTimes times = {.forward = 1, .backward = 2, .weight = 1};  // zb-v: what its order is for
 };
 
 struct Schedule {
@@ -47,8 +48,6 @@ struct Schedule {
         return double(stages_per_rank()) * ranks / stages;
     }
 };
-
-struct StageTimes;  // simulate.h
 
 /// A schedule that can be asked for by name.
 struct ScheduleKind {

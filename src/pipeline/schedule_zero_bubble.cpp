@@ -11,31 +11,34 @@ namespace hadal::pipeline {
 
 namespace {
 
-constexpr int kNotYet = std::numeric_limits<int>::max();
+constexpr double kNotYet = std::numeric_limits<double>::infinity();
 
-/// The table of ZB-V: which action each rank runs in each tick.
-class VeeTable {
+/// A step of ZB-V as it is played: which action each rank runs next.
+class VeeStep {
   public:
-    VeeTable(int ranks, int micro_batches)
-        : ranks_(ranks),
-          micro_batches_(micro_batches),
-          forward_end_(size_t(2 * ranks) * size_t(micro_batches), kNotYet),
+    explicit VeeStep(const Shape& shape)
+        : ranks_(shape.ranks),
+          micro_batches_(shape.micro_batches),
+          times_(shape.times),
+          forward_end_(size_t(2 * shape.ranks) * size_t(shape.micro_batches), kNotYet),
           gradient_end_(forward_end_),
-          states_(size_t(ranks)) {}
+          states_(size_t(shape.ranks)) {}
 
-    std::vector<std::vector<Action>> fill() {
+    std::vector<std::vector<Action>> play() {
         std::vector<std::vector<Action>> actions(static_cast<size_t>(ranks_));
         int64_t left = int64_t(ranks_) * micro_batches_ * 6;  // F, Bi and W of two stages
-        for (tick_ = 0; left > 0; ++tick_) {
+        while (left > 0) {
+            bool moved = false;
             for (int rank = 0; rank < ranks_; ++rank) {
+                if (states_[size_t(rank)].free_at > now_) continue;
                 const std::optional<Action> action = choose(rank);
                 if (!action) continue;
                 run(rank, *action);
                 actions[size_t(rank)].push_back(*action);
                 --left;
+                moved = true;
             }
-            // One micro-batch after another would take 6·ranks ticks each.
-            HADAL_ASSERT(tick_ < 6 * int64_t(ranks_) * micro_batches_);
+            if (!moved) advance_clock();
         }
         return actions;
     }
@@ -47,16 +50,27 @@ class VeeTable {
         std::vector<Chunk> deferred;
         size_t weights = 0;  // of `deferred`, done
         int live = 0;        // chunks
+        double free_at = 0;
     };
+
+    /// To the next moment when a rank is done with something.
+    void advance_clock() {
+        double next = kNotYet;
+        for (const State& state : states_) {
+            if (state.free_at > now_) next = std::min(next, state.free_at);
+        }
+        HADAL_ASSERT(next < kNotYet);  // the place kept free lets the oldest micro-batch go on
+        now_ = next;
+    }
 
     int stage(int rank, int slot) const {
         return slot == 0 ? rank : 2 * ranks_ - 1 - rank;
     }
-    int& end_of(std::vector<int>& ends, const Chunk& chunk) const {
+    double& end_of(std::vector<double>& ends, const Chunk& chunk) const {
         return ends[size_t(chunk.stage) * size_t(micro_batches_) + size_t(chunk.micro_batch)];
     }
-    bool is_done(std::vector<int>& ends, const Chunk& chunk) const {
-        return end_of(ends, chunk) <= tick_;
+    bool is_done(std::vector<double>& ends, const Chunk& chunk) const {
+        return end_of(ends, chunk) <= now_;
     }
 
     std::optional<Action> choose(int rank) {
@@ -105,23 +119,27 @@ class VeeTable {
         if (action.kind == ActionKind::forward) {
             ++state.forwards[slot];
             ++state.live;
-            end_of(forward_end_, action.chunk) = tick_ + 1;
+            state.free_at = now_ + times_.forward;
+            end_of(forward_end_, action.chunk) = state.free_at;
         } else if (action.kind == ActionKind::backward_input) {
             ++state.gradients[slot];
             state.deferred.push_back(action.chunk);
-            end_of(gradient_end_, action.chunk) = tick_ + 1;
+            state.free_at = now_ + times_.backward_input();
+            end_of(gradient_end_, action.chunk) = state.free_at;
         } else {
             ++state.weights;
             --state.live;
+            state.free_at = now_ + times_.weight;
         }
     }
 
     int ranks_;
     int micro_batches_;
-    int tick_ = 0;
-    std::vector<int> forward_end_;   // [2·ranks · micro_batches] tick
-    std::vector<int> gradient_end_;  // [2·ranks · micro_batches] tick
-    std::vector<State> states_;      // [ranks]
+    StageTimes times_;
+    double now_ = 0;
+    std::vector<double> forward_end_;   // [2·ranks · micro_batches]
+    std::vector<double> gradient_end_;  // [2·ranks · micro_batches]
+    std::vector<State> states_;         // [ranks]
 };
 
 }  // namespace
@@ -157,7 +175,8 @@ Schedule schedule_zb_v(const Shape& shape) {
                          .stages = 2 * shape.ranks,
                          .micro_batches = shape.micro_batches,
                          .placement = Placement::vee};
-    schedule.actions = VeeTable(shape.ranks, shape.micro_batches).fill();
+    check_timing({.stages = {shape.times}}, schedule.stages);
+    schedule.actions = VeeStep(shape).play();
     add_messages(schedule);
     return schedule;
 }

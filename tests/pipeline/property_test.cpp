@@ -10,14 +10,6 @@ namespace hadal::pipeline {
 
 namespace {
 
-/// A shape that every schedule accepts.
-Shape random_shape(RandomSequence& random) {
-    const int ranks = 2 * int(1 + random.below(6));
-    return {.ranks = ranks,
-            .micro_batches = ranks * int(2 + random.below(3)),
-            .stages_per_rank = int(1 + random.below(3))};
-}
-
 StageTimes random_times(RandomSequence& random) {
     StageTimes times;
     times.forward = 3 * random.uniform();
@@ -26,6 +18,15 @@ StageTimes random_times(RandomSequence& random) {
     const double least = std::max(times.forward, times.backward);
     times.overlapped = least + random.uniform() * (1.2 * (times.forward + times.backward) - least);
     return times;
+}
+
+/// A shape that every schedule accepts.
+Shape random_shape(RandomSequence& random) {
+    const int ranks = 2 * int(1 + random.below(6));
+    return {.ranks = ranks,
+            .micro_batches = ranks * int(2 + random.below(3)),
+            .stages_per_rank = int(1 + random.below(3)),
+            .times = random.below(2) == 0 ? StageTimes() : random_times(random)};
 }
 
 Timing random_timing(RandomSequence& random, int stages) {
@@ -92,6 +93,18 @@ TEST_CASE("lower bound: reached where a rank never waits, and by one micro-batch
     const Timing timing = {.message = 0.5};
     CHECK(lower_bound(alone, timing) == 12);
     CHECK(simulate(alone, timing).makespan == 12);
+}
+
+TEST_CASE("zb-v: an order made for the times that hold waits less than one made for others") {
+    const StageTimes measured = {.forward = 49, .backward = 107, .weight = 32, .overlapped = 144};
+    const Timing timing = {.stages = {measured}};
+    const Shape shape = {.ranks = 8, .micro_batches = 60};
+    Shape fitted = shape;
+    fitted.times = measured;
+    CHECK(simulate(make_schedule("zb-v", fitted), timing).makespan <
+          0.9 * simulate(make_schedule("zb-v", shape), timing).makespan);
+    fitted.times = {.forward = 0, .backward = 0, .weight = 0, .overlapped = 0};
+    CHECK(problems(make_schedule("zb-v", fitted)).empty());
 }
 
 }  // namespace hadal::pipeline

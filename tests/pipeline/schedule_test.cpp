@@ -45,6 +45,11 @@ TEST_CASE("schedule: shapes that a schedule cannot run are refused with what to 
     CHECK(contains(refusal("1f1b", {.ranks = 256, .micro_batches = 100'000}), "fewer"));
 }
 
+TEST_CASE("schedule: times that cannot be are refused where the order depends on them") {
+    CHECK(contains(refusal("zb-v", {.ranks = 2, .micro_batches = 2, .times = {.forward = -1}}),
+                   "forward is -1"));
+}
+
 TEST_CASE("schedule: stages and the ranks that hold them") {
     const Schedule vee = {.ranks = 3, .stages = 6, .placement = Placement::vee};
     CHECK(vee.rank_of({2, 0}) == 2);
