@@ -7,7 +7,9 @@
 #include "cli/recipe_argument.h"
 #include "cli/report.h"
 #include "cli/stop_signals.h"
+#include "cli/train_record.h"
 #include "cli/train_replay.h"
+#include "cli/train_watch.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "train/memory_plan.h"
@@ -24,28 +26,6 @@ std::string step_note(const train::Metrics& metrics) {
     char loss[32];
     std::snprintf(loss, sizeof loss, "%.3f", metrics.loss);
     return concat("step ", metrics.step, "  loss ", loss);
-}
-
-Record step_record(const train::Metrics& m) {
-    Record record;
-    record.add("step", m.step).add("tokens", m.tokens).add("loss", m.loss);
-    if (m.mtp_loss) record.add("mtp_loss", *m.mtp_loss);
-    record.add("balance_loss", m.balance_loss)
-        .add("grad_norm", m.grad_norm)
-        .add("lr", m.learning_rate);
-    record.add("batch", m.batch)
-        .add("seq_len", m.seq_len)
-        .add("tokens_per_second", m.tokens_per_second);
-    record.add("step_seconds", m.step_seconds).add("max_violation", m.max_violation);
-    record.add("expert_load_entropy", m.expert_load_entropy).add("skipped", m.skipped);
-    if (m.failed_snapshots > 0) record.add("failed_snapshots", m.failed_snapshots);
-    record.add("bytes_peak", m.bytes_peak);
-    if (m.validation_loss) record.add("validation_loss", *m.validation_loss);
-    if (m.ema_validation_loss) record.add("ema_validation_loss", *m.ema_validation_loss);
-    if (m.bits_per_byte) record.add("bits_per_byte", *m.bits_per_byte);
-    if (m.validation_max_violation)
-        record.add("validation_max_violation", *m.validation_max_violation);
-    return record;
 }
 
 void add_from_to(Report& report, const std::string& name, const std::optional<double>& from,
@@ -145,11 +125,15 @@ void check_memory(const train::Recipe& recipe) {
 }
 
 void run_train(const Arguments& arguments, Report& report) {
-    if (arguments.has("RECIPE") == arguments.has("--replay")) {
+    if (int(arguments.has("RECIPE")) + int(arguments.has("--replay")) +
+            int(arguments.has("--watch")) !=
+        1) {
         throw Error(Error::Kind::usage,
-                    "give RECIPE or --replay FILE, and not both (see hadal train --help)");
+                    "give RECIPE, --replay FILE or --watch RUN, one of them (see hadal train "
+                    "--help)");
     }
     if (arguments.has("--replay")) return run_train_replay(arguments, report);
+    if (arguments.has("--watch")) return run_train_watch(arguments, report);
     const train::Recipe recipe = read_recipe_argument(arguments);
     if (arguments.flag("--dry-run")) {
         report_plan(recipe, report);
@@ -198,7 +182,8 @@ extern const Command kTrain = {
                 {.name = "--dry-run", .help = "print memory, steps and tokens, and train nothing"},
                 {.name = "--replay",
                  .value = "FILE",
-                 .help = "run a step again that RUN/spikes/step-N.json records, and look into it"}},
+                 .help = "run a step again that RUN/spikes/step-N.json records, and look into it"},
+                {.name = "--watch", .value = "RUN", .help = "live curves of a run; q quits"}},
     .run = run_train,
 };
 
