@@ -135,7 +135,7 @@ TEST_CASE("recipe: what a resumed run must keep is named, what it may change is 
 
 TEST_CASE("recipe: the recipes of this project parse") {
     const std::filesystem::path recipes = HADAL_TEST_DATA "/../recipes";
-    for (const std::filesystem::path folder : {recipes, recipes / "v3_671b"}) {
+    for (const std::filesystem::path& folder : {recipes, recipes / "v3_671b"}) {
         for (const auto& entry : std::filesystem::directory_iterator(folder)) {
             CAPTURE(entry.path().string());
             if (entry.is_regular_file()) CHECK_NOTHROW(read_recipe(entry.path(), {}));
