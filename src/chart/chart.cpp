@@ -125,6 +125,7 @@ std::vector<double> x_ticks(const LineChart& chart, const Axis& x) {
         for (size_t i = 0; i < chart.x_names.size(); ++i) ticks.push_back(double(i));
         return ticks;
     }
+    if (!chart.x_ticks.empty()) return chart.x_ticks;
     if (!x.logarithmic) return axis_ticks(x.low, x.high, 8);
     const double last = std::floor(std::log2(x.high) + 1e-9);
     const double stride = std::max(1.0, std::ceil((last - std::log2(x.low)) / 10));
@@ -231,7 +232,20 @@ std::string line_chart_svg(const LineChart& chart) {
     fit_axes(chart, x, y);
     std::string svg = opening(kWidth, kHeight, chart.title) + axes_svg(chart, x, y);
     for (const Series& series : chart.series) svg += series_svg(chart, series, x, y);
-    return svg + legend_svg(chart) + "</svg>\n";
+    return svg + (chart.legend ? legend_svg(chart) : "") + "</svg>\n";
+}
+
+std::string grid_svg(const std::string& title, const std::vector<LineChart>& charts,
+                     size_t columns) {
+    constexpr double kTitle = 40;
+    const double rows = std::ceil(double(charts.size()) / double(columns));
+    std::string svg = opening(kWidth * double(columns), kTitle + kHeight * rows, title);
+    for (size_t i = 0; i < charts.size(); ++i) {
+        svg += concat("<g transform=\"translate(", kWidth * double(i % columns), " ",
+                      kTitle + kHeight * double(i / columns), ")\">\n", line_chart_svg(charts[i]),
+                      "</g>\n");
+    }
+    return svg + "</svg>\n";
 }
 
 std::string heat_map_svg(const HeatMap& map) {

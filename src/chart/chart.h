@@ -23,12 +23,18 @@ struct LineChart {
     bool log_x = false;
     bool log_y = false;
     std::vector<std::string> x_names = {};  // ticks at 0, 1, 2 … instead of figures
+    std::vector<double> x_ticks = {};       // instead of round values
+    bool legend = true;
     std::vector<Series> series;
 };
 
 /// Points that are not finite, or not positive on a logarithmic axis, are left out. Long series are
 /// thinned.
 std::string line_chart_svg(const LineChart& chart);
+
+/// Line charts side by side, in rows of `columns`.
+std::string grid_svg(const std::string& title, const std::vector<LineChart>& charts,
+                     size_t columns);
 
 struct HeatMap {
     std::string title;

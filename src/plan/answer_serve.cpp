@@ -168,6 +168,11 @@ Section decode_section(const model::ModelConfig& config, const Inputs& inputs,
                                    "the profile: EP128, 128 requests of 4K",
                                    profile_rate(config, inputs), "token/s"});
     }
+    if (d.batch == 0 && step.tokens_per_s_per_user < 0.999 * d.tokens_per_s_per_user) {
+        section.notes = {concat("Even one request a GPU is slower than the ",
+                                quantity(d.tokens_per_s_per_user, "token/s"),
+                                " promised: draft tokens (decode.mtp), or take faster links.")};
+    }
     section.tables = {kernel_table(step), batch_table(config, inputs, plan)};
     if (config.n_routed_experts > 0) section.tables.push_back(unit_table(config, inputs));
     return section;

@@ -168,7 +168,7 @@ double trace_only_gpu_hours(const model::ModelConfig& config, const Inputs& inpu
 Section speed_section(const Inputs& inputs, const TrainCost& cost) {
     return {
         .title = "SPEED",
-        .figures = {{"tokens_per_s_per_gpu", "per GPU", cost.tokens_per_s_per_gpu, "token/s"},
+        .figures = {{"tokens_per_s_per_gpu", "speed per GPU", cost.tokens_per_s_per_gpu, "token/s"},
                     {"tokens_per_day", "cluster, a day", cost.tokens_per_s * 86400, "tokens"},
                     {"achieved_causal_flops", "per GPU, causal", cost.achieved_causal, "FLOP/s"},
                     {"achieved_full_flops", "per GPU, both halves of attention", cost.achieved_full,
@@ -187,24 +187,24 @@ Section speed_section(const Inputs& inputs, const TrainCost& cost) {
 Section run_section(const Inputs& inputs, const TrainCost& cost) {
     const double per_token = cost.pretraining_gpu_hours / inputs.run.tokens;
     const Cost& c = inputs.cost;
-    return {
-        .title = "THE RUN",
-        .figures = {{"pretraining_gpu_hours", "pre-training", cost.pretraining_gpu_hours, "h"},
-                    {"context_gpu_hours", "context extension", cost.context_gpu_hours, "h"},
-                    {"post_training_gpu_hours", "post-training", cost.post_training_gpu_hours, "h",
-                     Mark::input},
-                    {"gpu_hours", "together", cost.gpu_hours, "h"},
-                    {"dollars", concat("at $", c.gpu_hour_dollars, " an hour"), cost.dollars, "$"},
-                    {"days", "pre-training lasts", cost.days, "days"},
-                    {"gpu_kwh", "energy, GPUs at design power", cost.gpu_kwh, "kWh"},
-                    {"facility_kwh",
-                     concat("energy, nodes at ", c.load * 100, " % load, PUE ", c.pue),
-                     cost.facility_kwh, "kWh"},
-                    {"joules_per_token", "energy of a token",
-                     cost.facility_kwh / cost.gpu_hours * per_token * 3.6e6, "J"},
-                    {"carbon_kg", concat("carbon at ", c.carbon_kg_per_kwh, " kg/kWh"),
-                     cost.carbon_kg, "kg"}},
-        .notes = {"Without earlier research, failed runs and failures: `plan failures`."}};
+    return {.title = "THE RUN",
+            .figures = {{"pretraining_gpu_hours", "pre-training", cost.pretraining_gpu_hours, "h"},
+                        {"context_gpu_hours", "context extension", cost.context_gpu_hours, "h"},
+                        {"post_training_gpu_hours", "post-training", cost.post_training_gpu_hours,
+                         "h", Mark::input},
+                        {"gpu_hours", "together", cost.gpu_hours, "h"},
+                        {"dollars", concat("cost at $", c.gpu_hour_dollars, " an hour"),
+                         cost.dollars, "$"},
+                        {"days", "pre-training lasts", cost.days, "days"},
+                        {"gpu_kwh", "energy, GPUs at design power", cost.gpu_kwh, "kWh"},
+                        {"facility_kwh",
+                         concat("energy, nodes at ", c.load * 100, " % load, PUE ", c.pue),
+                         cost.facility_kwh, "kWh"},
+                        {"joules_per_token", "energy of a token",
+                         cost.facility_kwh / cost.gpu_hours * per_token * 3.6e6, "J"},
+                        {"carbon_kg", concat("carbon at ", c.carbon_kg_per_kwh, " kg/kWh"),
+                         cost.carbon_kg, "kg"}},
+            .notes = {"Without earlier research, failed runs and failures: `plan failures`."}};
 }
 
 }  // namespace

@@ -58,7 +58,6 @@ void add_attention(const Widths& w, const model::ModelConfig& config, const Layo
     kept.add("attention out", narrow ? "e5m6" : "bf16", (narrow ? 1.5 : 2) * w.attention_out);
     kept.add("log-sum-exp", "f32", 4 * double(config.num_attention_heads));
     kept.add("residual mid", "bf16", 2 * w.d);
-    if (everything) kept.add("norm out, mid", "bf16", 2 * w.d);
 }
 
 void add_feed_forward(const Widths& w, const Layout& layout, bool moe, KeptList& kept) {

@@ -93,40 +93,62 @@ Table sweep_table(const Sweep& sweep) {
     return table;
 }
 
-std::string sweep_svg(const Sweep& sweep, const std::string& title) {
-    constexpr const char* kColors[] = {"#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e"};
-    const Answer& first = *first_answer(sweep);
-    chart::LineChart chart{.title = title,
-                           .x_label = sweep.key,
-                           .y_label = "times the first value's figure",
-                           .series = {}};
-    std::vector<double> places;
+namespace {
+
+/// What the axis of a chart counts in.
+struct AxisUnit {
+    double factor = 1;
+    std::string_view text;
+};
+AxisUnit axis_unit(std::string_view unit) {
+    if (unit == "share") return {0.01, "%"};
+    if (unit == "B") return {1e9, "GB"};
+    return {1, unit.empty() ? "count" : unit};
+}
+
+/// The x axis that all charts of a sweep share.
+chart::LineChart empty_chart(const Sweep& sweep, std::vector<double>& places) {
+    chart::LineChart chart;
+    chart.x_label = sweep.key;
+    chart.legend = false;
     if (parse_numbers(sweep, places)) {
         const auto [low, high] = std::ranges::minmax(places);
         chart.log_x = low > 0 && high >= 8 * low;
-    } else {
-        places.clear();
-        for (const SweepPoint& point : sweep.points) {
-            places.push_back(double(places.size()));
-            chart.x_names.push_back(point.value);
-        }
+        if (places.size() <= 12) chart.x_ticks = places;
+        return chart;
     }
+    places.clear();
+    for (const SweepPoint& point : sweep.points) {
+        places.push_back(double(places.size()));
+        chart.x_names.push_back(point.value);
+    }
+    return chart;
+}
+
+}  // namespace
+
+std::string sweep_svg(const Sweep& sweep, const std::string& title) {
+    std::vector<double> places;
+    const chart::LineChart empty = empty_chart(sweep, places);
+    const Answer& first = *first_answer(sweep);
+    std::vector<chart::LineChart> charts;
     for (const std::string& key : first.headline) {
         const Figure& base = *first.find(key);
-        if (base.value == 0) continue;
-        chart::Series series{.name = base.label,
-                             .color = kColors[chart.series.size() % std::size(kColors)],
-                             .points = {},
-                             .markers = true};
+        const AxisUnit unit = axis_unit(base.unit);
+        chart::LineChart chart = empty;
+        chart.title = base.label;
+        chart.y_label = unit.text;
+        chart::Series series{.name = base.label, .color = "#1f77b4", .points = {}, .markers = true};
         for (size_t i = 0; i < sweep.points.size(); ++i) {
             const SweepPoint& point = sweep.points[i];
             const Figure* figure = point.error.empty() ? point.answer.find(key) : nullptr;
             if (figure != nullptr)
-                series.points.emplace_back(places[i], figure->value / base.value);
+                series.points.emplace_back(places[i], figure->value / unit.factor);
         }
-        chart.series.push_back(series);
+        chart.series = {series};
+        charts.push_back(std::move(chart));
     }
-    return chart::line_chart_svg(chart);
+    return chart::grid_svg(title, charts, 2);
 }
 
 }  // namespace hadal::plan

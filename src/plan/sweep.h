@@ -35,7 +35,7 @@ SweepRequest parse_sweep(std::string_view text);
 
 Table sweep_table(const Sweep& sweep);
 
-/// Headline figures relative to the first possible value.
+/// A chart for each headline figure, in its own unit.
 std::string sweep_svg(const Sweep& sweep, const std::string& title);
 
 }  // namespace hadal::plan

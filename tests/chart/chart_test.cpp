@@ -58,6 +58,24 @@ TEST_CASE("line chart: an empty one is still a picture") {
     CHECK(!contains(line_chart_svg(chart), "nan"));
 }
 
+TEST_CASE("line chart: ticks where the caller wants them, no legend if it wants none") {
+    LineChart chart = doubling();
+    chart.x_ticks = {1024, 4096};
+    chart.legend = false;
+    const std::string svg = line_chart_svg(chart);
+    CHECK(contains(svg, ">1.024K<"));
+    CHECK(!contains(svg, ">2.048K<"));
+    CHECK(!contains(svg, "step (last"));
+}
+
+TEST_CASE("grid: every chart once, in rows") {
+    const std::string svg = grid_svg("Two", {doubling(), doubling(), doubling()}, 2);
+    CHECK(contains(svg, "width=\"1720\""));
+    CHECK(contains(svg, "translate(0 40)"));
+    CHECK(contains(svg, "translate(860 40)"));
+    CHECK(contains(svg, "translate(0 520)"));
+}
+
 TEST_CASE("axis ticks: round values that divide the range") {
     CHECK(axis_ticks(0, 10, 5) == std::vector<double>{0, 2, 4, 6, 8, 10});
     const auto ticks = axis_ticks(0.13, 0.38, 5);
