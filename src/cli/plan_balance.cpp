@@ -142,6 +142,7 @@ std::string sweep_chart(const std::vector<Outcome>& outcomes) {
         mean.points.emplace_back(each.redundant, each.mean());
         worst.points.emplace_back(each.redundant, each.layers[each.worst_layer()].gpu);
     }
+    for (chart::Series* series : {&mean, &worst}) std::ranges::sort(series->points);
     return chart::line_chart_svg({.title = "Load of the most loaded GPU, over the mean",
                                   .x_label = "redundant experts",
                                   .y_label = "largest / mean",

@@ -99,6 +99,7 @@ void report_inputs(const Arguments& arguments, Report& report, const pipeline::S
     const StageTimes times = times_argument(arguments);
     report.add("ranks", shape.ranks);
     report.add("micro_batches", shape.micro_batches);
+    report.add("stages_per_rank", shape.stages_per_rank);
     report.add("forward", times.forward);
     report.add("backward", times.backward);
     report.add("weight", times.weight);
@@ -172,9 +173,6 @@ std::string comparison_chart(const Arguments& arguments, const pipeline::Shape& 
 }
 
 void report_all(const Arguments& arguments, Report& report, const pipeline::Shape& shape) {
-    pipeline::check_timing(
-        {.stages = {times_argument(arguments)}, .message = arguments.number("--message")},
-        shape.ranks);
     pipeline::check_shape(shape);
     for (const pipeline::ScheduleKind& kind : pipeline::schedule_kinds()) {
         try {
@@ -202,6 +200,9 @@ void report_all(const Arguments& arguments, Report& report, const pipeline::Shap
 
 void run_plan_pipeline(const Arguments& arguments, Report& report) {
     const pipeline::Shape shape = shape_argument(arguments);
+    // As given, before schedules with several stages on a rank divide them.
+    pipeline::check_timing(
+        {.stages = {times_argument(arguments)}, .message = arguments.number("--message")}, 1);
     const bool compare = arguments.flag("--compare");
     if (compare == arguments.has("--schedule")) {
         throw Error(Error::Kind::usage, "give either --schedule NAME or --compare");

@@ -1,7 +1,6 @@
 #include "infer/expert_placement.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 #include "core/error.h"
@@ -9,6 +8,8 @@
 namespace hadal::infer {
 
 namespace {
+
+constexpr double kLargestLoad = 1e30;  // sums stay finite
 
 /// Where each item went: pack · capacity + place in the pack.
 using Places = std::vector<int>;
@@ -135,9 +136,10 @@ std::string_view name(PlacementPolicy policy) {
 ExpertPlacement place_experts(std::span<const double> load, const ExpertSlots& slots) {
     check(int(load.size()), slots);
     for (size_t e = 0; e < load.size(); ++e) {
-        if (!std::isfinite(load[e]) || load[e] < 0) {
-            throw Error(Error::Kind::bad_input, concat("the load of expert ", e, " is ", load[e],
-                                                       " (it must be a number of at least 0)"));
+        if (!(load[e] >= 0 && load[e] <= kLargestLoad)) {
+            throw Error(Error::Kind::bad_input,
+                        concat("the load of expert ", e, " is ", load[e],
+                               " (it must be a number from 0 to ", kLargestLoad, ")"));
         }
     }
     ExpertPlacement placement;

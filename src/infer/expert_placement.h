@@ -37,7 +37,7 @@ struct ExpertPlacement {
 
 /// Places one layer's experts by their loads, in any unit: tokens of the last minutes, say.
 /// Deterministic; equal loads go by the smaller index. Error(usage) if the sizes do not divide or
-/// the slots do not suffice, Error(bad_input) if a load is negative or not finite.
+/// the slots do not suffice, Error(bad_input) if a load is negative, not a number or absurd.
 ExpertPlacement place_experts(std::span<const double> load,  // [experts]
                               const ExpertSlots& slots);
 

@@ -32,8 +32,8 @@ struct Timing {
     double duration(const Action& action) const;
 };
 
-/// Error(usage) unless every time is finite and not negative, W ≤ B, and F&B is at least its longer
-/// half.
+/// Error(usage) unless every time is 0 or a reasonable number, W ≤ B, and F&B is at least its
+/// longer half.
 void check_timing(const Timing& timing, int stages);
 
 }  // namespace hadal::pipeline

@@ -70,7 +70,10 @@ TEST_CASE("simulate: times that cannot be are refused") {
     refused({.backward = std::numeric_limits<double>::infinity()});
     refused({.backward = 1, .weight = 1.5});
     refused({.forward = 1, .backward = 2, .overlapped = 1.9});
+    refused({.forward = 1e-300});
+    refused({.backward = 1e300, .overlapped = 1e300});
     refused({}, -0.1);
+    refused({}, std::numeric_limits<double>::infinity());
     check_timing({.stages = {{.forward = 0, .backward = 0, .weight = 0, .overlapped = 0}}}, 4);
 }
 
