@@ -100,11 +100,19 @@ DType result_type(const ProductW8A16& product) {
 
 /// The kernel for an instruction set and a type of result, and what it wants of the plan.
 struct Choice {
-    void (*kernel)(const cpu::Fp8Product&, const cpu::MatmulTile&, std::byte*);
+    void (*kernel)(const cpu::Fp8Product&, const cpu::MatmulTile&, cpu::Fp8Scratch&);
     cpu::MatmulLimits (*limits)(const cpu::Fp8Product&);
+    bool streams_rows = false;  // few rows: the larger operand belongs there, it is not transposed
 };
 
 Choice choose(Isa isa, DType out) {
+#if defined(__x86_64__)
+    if (isa == Isa::amx) {
+        return {
+            out == DType::bf16 ? cpu::matmul_fp8_amx_tile<bf16> : cpu::matmul_fp8_amx_tile<float>,
+            cpu::matmul_fp8_amx_limits, true};
+    }
+#endif
     Choice choice{};
     cpu::with_isa(isa, [&]<Isa chosen>() {
         choice = {out == DType::f32 ? cpu::matmul_fp8_tile<chosen, float>
@@ -114,8 +122,16 @@ Choice choose(Isa isa, DType out) {
     return choice;
 }
 
+/// y = x·wᵀ of few rows becomes yᵀ = w·xᵀ.
+void exchange_operands(cpu::Fp8Product& product) {
+    std::swap(product.a, product.b);
+    std::swap(product.m, product.n);
+    product.c_transposed = true;
+}
+
 template <class List>
 void run(Context& context, Form form, bool add, const List& list) {
+    constexpr int64_t kFewRows = 32;
     if (list.empty()) return;
     const DType out = result_type(list[0]);
     const Choice choice = choose(context.isa, out);
@@ -127,16 +143,21 @@ void run(Context& context, Form form, bool add, const List& list) {
             throw Error(Error::Kind::internal, "matmul: the products of a list differ in type");
         }
         products[i] = checked(form, add, list[i]);
+        if (choice.streams_rows && form == Form::nt && products[i].m <= kFewRows) {
+            exchange_operands(products[i]);
+        }
         plan.set(i, {products[i].m, products[i].n, products[i].k}, choice.limits(products[i]));
     }
     const int threads = context.threads.size();
     plan.cut(threads == 1 ? 1 : form == Form::tn ? threads : 3 * threads);
     const int64_t bytes = plan.scratch_bytes();
     const auto memory = context.workspace.take<std::byte>(bytes * threads);
+    const auto scratch = context.workspace.take<cpu::Fp8Scratch>(threads);
+    for (int i = 0; i < threads; ++i) scratch[size_t(i)] = {.memory = memory.data() + i * bytes};
     context.threads.parallel_ranges(plan.count(), 1, [&](int64_t begin, int64_t end, int thread) {
         for (int64_t i = begin; i < end; ++i) {
             const PlannedTile now = plan.at(i);
-            choice.kernel(products[size_t(now.product)], now.tile, memory.data() + thread * bytes);
+            choice.kernel(products[size_t(now.product)], now.tile, scratch[size_t(thread)]);
         }
     });
 }

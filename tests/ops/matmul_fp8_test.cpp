@@ -156,9 +156,9 @@ float promoted(Form form, const ProductFp8& product, int64_t m, int64_t n, bool 
 }
 
 // Edges of tiles, of blocks of k and of vectors; few rows; nothing at all.
-constexpr Size kSizes[] = {{1, 1, 1},       {1, 300, 257}, {2, 31, 128},  {7, 129, 130},
-                           {16, 130, 383},  {17, 64, 33},  {33, 47, 256}, {61, 257, 129},
-                           {130, 131, 300}, {0, 5, 64},    {3, 40, 0}};
+constexpr Size kSizes[] = {{1, 1, 1},      {1, 300, 257},   {2, 31, 128},  {7, 129, 130},
+                           {16, 130, 383}, {17, 64, 33},    {33, 47, 256}, {61, 257, 129},
+                           {40, 90, 1100}, {130, 131, 300}, {0, 5, 64},    {3, 40, 0}};
 
 }  // namespace
 

@@ -39,19 +39,24 @@ constexpr uint16_t decoded_magnitude(Code code, int magnitude) {
     return uint16_t((wide + 127) << 7 | fraction << (7 - fraction_bits));
 }
 
+/// The two bytes of each magnitude's value, apart.
 struct DecodeTable {
-    uint16_t bits[128] = {};
+    alignas(64) uint8_t low[128] = {};
+    uint8_t high[128] = {};
 
     constexpr explicit DecodeTable(Code code) {
-        for (int i = 0; i < 128; ++i) bits[i] = decoded_magnitude(code, i);
+        for (int i = 0; i < 128; ++i) {
+            low[i] = uint8_t(decoded_magnitude(code, i));
+            high[i] = uint8_t(decoded_magnitude(code, i) >> 8);
+        }
     }
     constexpr uint16_t operator[](uint8_t code) const {
-        return uint16_t(bits[code & 0x7F] | (code & 0x80) << 8);
+        return uint16_t(low[code & 0x7F] | (high[code & 0x7F] | (code & 0x80)) << 8);
     }
 };
 
-alignas(64) constexpr DecodeTable kE4M3Table{Code::e4m3};
-alignas(64) constexpr DecodeTable kE5M2Table{Code::e5m2};
+constexpr DecodeTable kE4M3Table{Code::e4m3};
+constexpr DecodeTable kE5M2Table{Code::e5m2};
 
 #if defined(__AVX512VBMI__)
 
@@ -60,16 +65,9 @@ alignas(64) constexpr DecodeTable kE5M2Table{Code::e5m2};
 class Decoder512 {
   public:
     explicit Decoder512(const DecodeTable& table) {
-        const __m512i bytes = _mm512_set1_epi16(0x00FF);
         for (int i = 0; i < 2; ++i) {
-            const __m512i first = _mm512_loadu_si512(table.bits + 64 * i);
-            const __m512i second = _mm512_loadu_si512(table.bits + 64 * i + 32);
-            const auto joined = [&](__m512i a, __m512i b) {  // 64 words to bytes, in order
-                const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-                return _mm512_permutexvar_epi64(order, _mm512_packus_epi16(a, b));
-            };
-            low_[i] = joined(_mm512_and_si512(first, bytes), _mm512_and_si512(second, bytes));
-            high_[i] = joined(_mm512_srli_epi16(first, 8), _mm512_srli_epi16(second, 8));
+            low_[i] = _mm512_load_si512(table.low + 64 * i);
+            high_[i] = _mm512_load_si512(table.high + 64 * i);
         }
     }
 

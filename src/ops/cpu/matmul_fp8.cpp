@@ -21,16 +21,6 @@ int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/// The scales of rows begin … begin + count − 1 in the block at k.
-void expand_scales(const Fp8Scales& scales, int64_t begin, int64_t count, int64_t k, float* to) {
-    for (int64_t i = 0; i < count; ++i) {
-        to[i] = scales.data == nullptr
-                    ? 1.0f
-                    : scales.data[(begin + i) / scales.free_tile * scales.free_stride +
-                                  k / scales.k_tile * scales.k_stride];
-    }
-}
-
 /// What a tile needs: in the order of the scratch memory.
 struct Buffers {
     float totals[kMostSide * kMostSide];
@@ -95,10 +85,12 @@ MatmulLimits matmul_fp8_limits(const Fp8Product&) {
 }
 
 template <Isa isa, class Out>
-void matmul_fp8_tile(const Fp8Product& product, const MatmulTile& tile, std::byte* scratch) {
-    auto& buffers = *reinterpret_cast<Buffers*>(scratch);
-    MatmulScratch inner{.memory = scratch + sizeof(Buffers)};
-    __builtin_memset(buffers.totals, 0, sizeof buffers.totals);
+void matmul_fp8_tile(const Fp8Product& product, const MatmulTile& tile, Fp8Scratch& scratch) {
+    auto& buffers = *reinterpret_cast<Buffers*>(scratch.memory);
+    MatmulScratch inner{.memory = scratch.memory + sizeof(Buffers)};
+    for (int64_t m = 0; m < tile.m_count; ++m) {
+        __builtin_memset(buffers.totals + m * kMostSide, 0, size_t(tile.n_count) * 4);
+    }
     for (int64_t k = 0; k < product.k; k += product.block) {
         const int64_t count = least(product.block, product.k - k);
         const MatmulProduct part = {
@@ -121,8 +113,8 @@ void matmul_fp8_tile(const Fp8Product& product, const MatmulTile& tile, std::byt
 
 constexpr Isa kThisIsa = Isa::HADAL_THIS_ISA;
 template MatmulLimits matmul_fp8_limits<kThisIsa>(const Fp8Product&);
-template void matmul_fp8_tile<kThisIsa, bf16>(const Fp8Product&, const MatmulTile&, std::byte*);
-template void matmul_fp8_tile<kThisIsa, float>(const Fp8Product&, const MatmulTile&, std::byte*);
+template void matmul_fp8_tile<kThisIsa, bf16>(const Fp8Product&, const MatmulTile&, Fp8Scratch&);
+template void matmul_fp8_tile<kThisIsa, float>(const Fp8Product&, const MatmulTile&, Fp8Scratch&);
 
 }  // namespace hadal::ops::cpu
 

@@ -47,10 +47,47 @@ struct Fp8Product {
 /// The longest block of k.
 inline constexpr int64_t kMostBlock = 128;
 
-/// One block of k after another: codes to bf16, their product by matmul_tile, then the promotion.
+/// One thread's memory. The kernel remembers whose columns it decoded last: the next tile may use
+/// them again.
+struct Fp8Scratch {
+    std::byte* memory = nullptr;  // aligned to 64 bytes, as many as the kernel's limits say
+    const Fp8Product* packed_product = nullptr;
+    int64_t packed_begin = 0;
+    int64_t packed_count = 0;
+};
+
+/// Vector registers: one block of k after another, codes to bf16, their product by matmul_tile,
+/// then the promotion.
 template <Isa isa>
 MatmulLimits matmul_fp8_limits(const Fp8Product& product);
 template <Isa isa, class Out>
-void matmul_fp8_tile(const Fp8Product& product, const MatmulTile& tile, std::byte* scratch);
+void matmul_fp8_tile(const Fp8Product& product, const MatmulTile& tile, Fp8Scratch& scratch);
 
+/// AMX tile registers.
+MatmulLimits matmul_fp8_amx_limits(const Fp8Product& product);
+template <class Out>
+void matmul_fp8_amx_tile(const Fp8Product& product, const MatmulTile& tile, Fp8Scratch& scratch);
+
+namespace {
+
+/// The scales of rows begin … begin + count − 1 in the block at k.
+[[maybe_unused]] inline void expand_scales(const Fp8Scales& scales, int64_t begin, int64_t count,
+                                           int64_t k, float* to) {
+    if (scales.data == nullptr) {
+        for (int64_t i = 0; i < count; ++i) to[i] = 1;
+        return;
+    }
+    const float* of_block = scales.data + k / scales.k_tile * scales.k_stride;
+    if (scales.free_tile == 1) {
+        for (int64_t i = 0; i < count; ++i) to[i] = of_block[(begin + i) * scales.free_stride];
+        return;
+    }
+    for (int64_t i = 0; i < count;) {  // from one edge of a tile to the next
+        const int64_t tile = (begin + i) / scales.free_tile;
+        const float scale = of_block[tile * scales.free_stride];
+        for (; i < count && begin + i < (tile + 1) * scales.free_tile; ++i) to[i] = scale;
+    }
+}
+
+}  // namespace
 }  // namespace hadal::ops::cpu

@@ -1,0 +1,411 @@
+// Products of FP8 codes on AMX tile registers.
+//
+// As matmul_amx.cpp: blocks of 32×32 results from two tiles of rows and two of columns. Codes
+// become bf16 in the cache: columns in strips of 16 for a whole tile of the plan, rows 32 at a
+// time. After every 128 of k (4 steps of 4 instructions, 256 cycles) the block's sums go to memory,
+// and while the tile unit multiplies the next 128 the vector units scale them and add them to the
+// totals, and decode the next 32 rows: the promotion of report figure 7b, with the processor's
+// units in the roles of Hopper's two groups of warps.
+//
+// Decoding looks up both bytes of 64 values at a time: 7 to 9 instructions on the shuffle port for
+// 64 codes (rows, columns), against the 8 cycles in which the tile unit multiplies 64 codes with
+// one tile. A code of an operand that meets 256 others costs a thirtieth of its arithmetic.
+//
+// Few rows (decoding a text) exchange the operands: the weight is then the operand that is not
+// transposed.
+#include "ops/cpu/matmul_fp8.h"
+
+#if defined(__AMX_BF16__)
+
+#include <immintrin.h>
+
+#include "ops/cpu/matmul_fp8_pack.h"
+#include "ops/cpu/matmul_pack512.h"
+
+namespace hadal::ops::cpu {
+namespace {
+
+constexpr int64_t kBlock = 32;      // rows and columns of a block
+constexpr int64_t kStep = 32;       // k of one instruction
+constexpr int64_t kPart = 512;      // k decoded at a time: 32 rows, 32 KiB, in L1
+constexpr int64_t kMostSide = 512;  // of a tile of the plan: columns 512 KiB, totals 1 MiB in L2
+constexpr int64_t kTileBytes = 1024;
+// Tile stores are slow to complete, and a load that shares their address below 4 KiB waits for
+// them. A step of k loads one quarter of such a page, the same of all operands: sums go to the
+// quarter that is loaded last, each tile in a page of its own.
+constexpr int64_t kPage = 4096;
+constexpr int64_t kSumStride = kPage;
+constexpr int64_t kLastQuarter = kPage - kTileBytes;
+constexpr int64_t kMostScales = kPart / kStep;  // of a row, in a part of k
+
+struct alignas(64) TileConfiguration {
+    uint8_t palette = 1;
+    uint8_t start_row = 0;
+    uint8_t reserved[14] = {};
+    uint16_t column_bytes[16] = {};
+    uint8_t rows[16] = {};
+};
+
+int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/// Rows and columns of the block's two tiles each way; the second may be 0.
+struct BlockShape {
+    int64_t rows[2];
+    int64_t columns[2];
+    bool operator==(const BlockShape&) const = default;
+};
+
+/// Tile registers 0–3 hold sums [row tile][column tile], 4–5 rows, 6–7 columns.
+void configure(const BlockShape& shape) {
+    TileConfiguration configuration;
+    const auto set = [&](int tile, int64_t rows, int64_t columns) {
+        configuration.rows[tile] = uint8_t(rows > 0 ? rows : 1);
+        configuration.column_bytes[tile] = uint16_t(4 * (columns > 0 ? columns : 1));
+    };
+    for (int i = 0; i < 2; ++i) {
+        set(2 * i, shape.rows[i], shape.columns[0]);
+        set(2 * i + 1, shape.rows[i], shape.columns[1]);
+        set(4 + i, shape.rows[i], 16);
+        set(6 + i, 16, shape.columns[i]);
+    }
+    asm volatile("ldtilecfg %0" ::"m"(configuration));
+}
+
+/// Sixteen totals (those of `lanes`) to c, added to what it holds if wanted.
+void store_totals(__m512 totals, __mmask16 lanes, bool add, float* c) {
+    if (add) totals = _mm512_add_ps(totals, _mm512_maskz_loadu_ps(lanes, c));
+    _mm512_mask_storeu_ps(c, lanes, totals);
+}
+void store_totals(__m512 totals, __mmask16 lanes, bool add, bf16* c) {
+    if (add) {
+        const __m512i old = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, c));
+        totals = _mm512_add_ps(totals, _mm512_castsi512_ps(_mm512_slli_epi32(old, 16)));
+    }
+    _mm256_mask_storeu_epi16(c, lanes, __m256i(_mm512_cvtneps_pbh(totals)));
+}
+
+/// The sums of a finished block of k that wait to be scaled and added to the totals, eight rows at
+/// a time, during the next. These are some hundred instructions beside sixteen of the tile unit:
+/// they must not wait for each other, nor for loads that a register could spare.
+template <class Out>
+struct Promotion {
+    const std::byte* sums = nullptr;       // four tiles
+    float* totals = nullptr;               // [32][32]
+    const float* row_scales = nullptr;     // [32]
+    const float* column_scales = nullptr;  // [32]
+    int64_t rows = 0;
+    bool two_columns = false;  // tiles
+    bool first = false;        // there are no totals yet
+    bool to_c = false;         // the last block of k: the totals go to c
+    bool add = false;
+    Out* c = nullptr;
+    int64_t stride = 0;
+    __mmask16 lanes[2] = {};
+    int64_t group = 0;  // of eight rows, the next to be done
+
+    void advance(int64_t groups) {
+        for (; groups > 0 && group * kGroup < rows; --groups, ++group) {
+            if (to_c) {
+                first ? promote_edges<true, true>() : promote_edges<false, true>();
+            } else {
+                first ? promote_edges<true, false>() : promote_edges<false, false>();
+            }
+        }
+    }
+
+  private:
+    static constexpr int64_t kGroup = 8;
+
+    template <bool is_first, bool stores>
+    void promote_edges() const {
+        const int64_t count = rows - group * kGroup;
+        if (count >= kGroup && two_columns) return promote<is_first, stores, 2>(kGroup);
+        if (two_columns) return promote<is_first, stores, 2>(least(count, kGroup));
+        promote<is_first, stores, 1>(least(count, kGroup));
+    }
+
+    template <bool is_first, bool stores, int tiles>
+    __attribute__((always_inline)) void promote(int64_t count) const {
+        const std::byte* sum = sums + group % 2 * 512 + group / 2 * 2 * kSumStride;
+        const float* row_scale = row_scales + group * kGroup;
+        float* total = totals + group * kGroup * kBlock;
+        Out* to = c + group * kGroup * stride;
+        const int64_t c_stride = stride;
+        const bool adds = add;
+        const __mmask16 to_lanes[2] = {lanes[0], lanes[1]};
+        __m512 column_scale[tiles];
+        for (int j = 0; j < tiles; ++j) column_scale[j] = _mm512_loadu_ps(column_scales + 16 * j);
+#pragma GCC unroll 8
+        for (int64_t i = 0; i < count; ++i) {
+            const __m512 scale = _mm512_set1_ps(row_scale[i]);
+#pragma GCC unroll 2
+            for (int j = 0; j < tiles; ++j) {
+                const __m512 before =
+                    is_first ? _mm512_setzero_ps() : _mm512_load_ps(total + i * kBlock + 16 * j);
+                const __m512 after = _mm512_fmadd_ps(_mm512_load_ps(sum + i * 64 + j * kSumStride),
+                                                     _mm512_mul_ps(scale, column_scale[j]), before);
+                if constexpr (stores) {
+                    store_totals(after, to_lanes[j], adds, to + i * c_stride + 16 * j);
+                } else {
+                    _mm512_store_ps(total + i * kBlock + 16 * j, after);
+                }
+            }
+        }
+    }
+};
+
+/// sums = rows·columns over one block of k, while the promotion of the block before and the
+/// decoding of later rows go on.
+template <class Out, int row_tiles, int column_tiles>
+void multiply_tiles(const std::byte* a, int64_t a_next, const std::byte* b, int64_t b_stride,
+                    int64_t b_next, int64_t steps, Promotion<Out>& promotion, RowDecoder& ahead,
+                    int64_t ahead_count, std::byte* sums) {
+    asm volatile("" ::: "memory");  // the tile loads below are opaque to the compiler
+    _tile_zero(0);
+    if constexpr (column_tiles == 2) _tile_zero(1);
+    if constexpr (row_tiles == 2) _tile_zero(2);
+    if constexpr (row_tiles == 2 && column_tiles == 2) _tile_zero(3);
+    const int64_t groups = steps < 2 ? 4 : steps < 4 ? 2 : 1;  // of rows a step
+    for (int64_t i = 0; i < steps; ++i, a += kTileBytes, b += 16 * b_stride) {
+        _tile_stream_loadd(6, b, b_stride);
+        _tile_loadd(4, a, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        if constexpr (column_tiles == 2) {
+            _tile_stream_loadd(7, b + b_next, b_stride);
+            _tile_dpbf16ps(1, 4, 7);
+        }
+        if constexpr (row_tiles == 2) {
+            _tile_loadd(5, a + a_next, 64);
+            _tile_dpbf16ps(2, 5, 6);
+            if constexpr (column_tiles == 2) _tile_dpbf16ps(3, 5, 7);
+        }
+        promotion.advance(groups);
+        ahead.advance(ahead_count);
+    }
+    _tile_stored(0, sums, 64);
+    if constexpr (column_tiles == 2) _tile_stored(1, sums + kSumStride, 64);
+    if constexpr (row_tiles == 2) _tile_stored(2, sums + 2 * kSumStride, 64);
+    if constexpr (row_tiles == 2 && column_tiles == 2) _tile_stored(3, sums + 3 * kSumStride, 64);
+    asm volatile("" ::: "memory");
+}
+
+/// Where things lie in a thread's scratch memory.
+struct alignas(kPage) Buffers {
+    std::byte columns[kMostSide * kPart * 2];
+    std::byte rows[2][kBlock * kPart * 2];
+    std::byte sums[4][kPage];
+    std::byte totals[kPage + kMostSide * kMostSide * 4];
+    float row_scales[kMostScales][kMostSide];
+    float column_scales[kMostScales][kMostSide];
+};
+
+/// One tile of the plan while it is computed.
+template <class Out>
+class TileProduct {
+  public:
+    TileProduct(const Fp8Product& product, const MatmulTile& tile, Fp8Scratch& scratch)
+        : product_(product),
+          tile_(tile),
+          scratch_(scratch),
+          buffers_(*reinterpret_cast<Buffers*>(
+              (reinterpret_cast<uintptr_t>(scratch.memory) + kPage - 1) / kPage * kPage)),
+          width_(least(16, tile.n_count)) {}
+
+    void compute() {
+        for (int64_t k = 0; k < product_.k || k == 0; k += kPart) {
+            begin_ = k;
+            end_ = least(k + kPart, product_.k);
+            decode_columns();
+            expand_all_scales();
+            multiply();
+        }
+        _tile_release();
+    }
+
+  private:
+    int64_t steps() const {
+        return (end_ - begin_ + kStep - 1) / kStep;
+    }
+
+    /// Strip after strip: [k/2][width_] pairs.
+    void decode_columns() {
+        const bool whole_k = product_.k <= kPart;
+        if (whole_k && scratch_.packed_product == &product_ &&
+            scratch_.packed_begin == tile_.n_begin && scratch_.packed_count == tile_.n_count) {
+            return;
+        }
+        scratch_.packed_product = whole_k ? &product_ : nullptr;
+        scratch_.packed_begin = tile_.n_begin;
+        scratch_.packed_count = tile_.n_count;
+        const ColumnDecoder decoder(product_.b, begin_, end_, width_);
+        decoder.decode(tile_.n_begin, tile_.n_count, buffers_.columns, strip(16) - strip(0));
+    }
+
+    void expand_all_scales() {
+        if (product_.k == 0) {  // one block of nothing
+            __builtin_memset(buffers_.row_scales[0], 0, sizeof buffers_.row_scales[0]);
+            __builtin_memset(buffers_.column_scales[0], 0, sizeof buffers_.column_scales[0]);
+        }
+        int64_t i = 0;
+        for (int64_t k = begin_; k < end_; k += product_.block, ++i) {
+            expand_scales(product_.a.scales, tile_.m_begin, tile_.m_count, k,
+                          buffers_.row_scales[i]);
+            expand_scales(product_.b.scales, tile_.n_begin, tile_.n_count, k,
+                          buffers_.column_scales[i]);
+        }
+    }
+
+    RowDecoder row_decoder(int64_t m) {
+        if (m >= tile_.m_count) return {};
+        return {product_.a,
+                tile_.m_begin + m,
+                least(kBlock, tile_.m_count - m),
+                begin_,
+                end_,
+                buffers_.rows[m / kBlock % 2]};
+    }
+
+    void multiply() {
+        BlockShape configured = {};
+        const int64_t across = (tile_.n_count + kBlock - 1) / kBlock;
+        RowDecoder first = row_decoder(0);
+        first.advance(first.left());
+        for (int64_t m = 0; m < tile_.m_count; m += kBlock) {
+            RowDecoder ahead = row_decoder(m + kBlock);
+            const int64_t rows = least(kBlock, tile_.m_count - m);
+            const int64_t ahead_count =
+                (ahead.left() + across * steps() - 1) / (steps() == 0 ? 1 : across * steps());
+            for (int64_t n = 0; n < tile_.n_count; n += kBlock) {
+                const BlockShape shape = {{least(16, rows), rows > 16 ? rows - 16 : 0},
+                                          {width_, tile_.n_count - n > 16 ? width_ : 0}};
+                if (!(shape == configured)) configure(shape);
+                configured = shape;
+                multiply_block(m, n, shape, ahead, ahead_count);
+            }
+            ahead.advance(ahead.left());
+        }
+        promotion_.advance(4);
+        promotion_ = {};
+    }
+
+    void multiply_block(int64_t m, int64_t n, const BlockShape& shape, RowDecoder& ahead,
+                        int64_t ahead_count) {
+        float* totals = totals_of(m, n);
+        const std::byte* rows = buffers_.rows[m / kBlock % 2];
+        const int64_t row_next = steps() * kTileBytes;
+        int64_t index = 0;
+        for (int64_t k = begin_; k < end_ || k == 0; k += product_.block, ++index) {
+            const int64_t count = (least(product_.block, end_ - k) + kStep - 1) / kStep;
+            std::byte* sums = buffers_.sums[0] + kLastQuarter;
+            const std::byte* a = rows + (k - begin_) / kStep * kTileBytes;
+            const std::byte* b = strip(n) + (k - begin_) * 2 * width_;
+            const auto run = [&](auto function) {
+                function(a, row_next, b, 4 * width_, strip(16) - strip(0), count, promotion_, ahead,
+                         ahead_count, sums);
+            };
+            if (shape.rows[1] > 0 && shape.columns[1] > 0) {
+                run(multiply_tiles<Out, 2, 2>);
+            } else if (shape.rows[1] > 0) {
+                run(multiply_tiles<Out, 2, 1>);
+            } else if (shape.columns[1] > 0) {
+                run(multiply_tiles<Out, 1, 2>);
+            } else {
+                run(multiply_tiles<Out, 1, 1>);
+            }
+            promotion_.advance(4);
+            if (k == begin_) promotion_ = promotion_of(m, n, shape, totals, sums);
+            promotion_.group = 0;
+            promotion_.row_scales = buffers_.row_scales[index] + m;
+            promotion_.column_scales = buffers_.column_scales[index] + n;
+            promotion_.first = k == 0;
+            promotion_.to_c = k + product_.block >= product_.k && !product_.c_transposed;
+        }
+        if (product_.c_transposed && end_ == product_.k) {
+            promotion_.advance(4);
+            store_transposed(m, n, shape, totals);
+        }
+    }
+
+    Promotion<Out> promotion_of(int64_t m, int64_t n, const BlockShape& shape, float* totals,
+                                const std::byte* sums) {
+        Promotion<Out> promotion;
+        promotion.sums = sums;
+        promotion.totals = totals;
+        promotion.rows = shape.rows[0] + shape.rows[1];
+        promotion.two_columns = shape.columns[1] > 0;
+        promotion.add = product_.add;
+        if (!product_.c_transposed) {
+            const int64_t columns = tile_.n_count - n;
+            promotion.stride = product_.c_stride;
+            promotion.c = static_cast<Out*>(product_.c) + (tile_.m_begin + m) * product_.c_stride +
+                          tile_.n_begin + n;
+            promotion.lanes[0] = first_lanes(columns);
+            promotion.lanes[1] = first_lanes(columns > 16 ? columns - 16 : 0);
+        }
+        return promotion;
+    }
+
+    void store_transposed(int64_t m, int64_t n, const BlockShape& shape, const float* totals) {
+        for (int i = 0; i < 2; ++i) {
+            for (int j = 0; j < 2; ++j) {
+                if (shape.rows[i] == 0 || shape.columns[j] == 0) continue;
+                __m512i v[16];
+                load_transposed(
+                    reinterpret_cast<const std::byte*>(totals + 16 * i * kBlock + 16 * j),
+                    kBlock * 4, v);
+                auto* c = static_cast<Out*>(product_.c) +
+                          (tile_.n_begin + n + 16 * j) * product_.c_stride + tile_.m_begin + m +
+                          16 * i;
+                const int64_t columns = least(width_, tile_.n_count - n - 16 * j);
+                for (int64_t l = 0; l < columns; ++l) {
+                    store_totals(_mm512_castsi512_ps(v[l]), first_lanes(shape.rows[i]),
+                                 product_.add, c + l * product_.c_stride);
+                }
+            }
+        }
+    }
+
+    /// The packed columns n … n + 15 of this part of k.
+    const std::byte* strip(int64_t n) const {
+        return buffers_.columns + n / 16 * steps() * 16 * 4 * width_;
+    }
+    /// [32][32]. Eight rows are a quarter of a page, written three steps before it is loaded.
+    float* totals_of(int64_t m, int64_t n) {
+        const int64_t blocks = (tile_.n_count + kBlock - 1) / kBlock;
+        const int64_t index = product_.k <= kPart ? 0 : m / kBlock * blocks + n / kBlock;
+        return reinterpret_cast<float*>(buffers_.totals + kLastQuarter + index * kPage);
+    }
+
+    const Fp8Product& product_;
+    const MatmulTile& tile_;
+    Fp8Scratch& scratch_;
+    Buffers& buffers_;
+    int64_t width_;      // of a strip: 16, or fewer columns where the tile has fewer
+    int64_t begin_ = 0;  // k that is decoded now
+    int64_t end_ = 0;
+    Promotion<Out> promotion_;
+};
+
+}  // namespace
+
+MatmulLimits matmul_fp8_amx_limits(const Fp8Product&) {
+    return {.m_step = kBlock,
+            .n_step = kBlock,
+            .m_most = kMostSide,
+            .n_most = kMostSide,
+            .least_cost = 3 << 20,
+            .bytes = int64_t(sizeof(Buffers)) + kPage};
+}
+
+template <class Out>
+void matmul_fp8_amx_tile(const Fp8Product& product, const MatmulTile& tile, Fp8Scratch& scratch) {
+    TileProduct<Out>(product, tile, scratch).compute();
+}
+template void matmul_fp8_amx_tile<bf16>(const Fp8Product&, const MatmulTile&, Fp8Scratch&);
+template void matmul_fp8_amx_tile<float>(const Fp8Product&, const MatmulTile&, Fp8Scratch&);
+
+}  // namespace hadal::ops::cpu
+
+#endif
