@@ -1,5 +1,6 @@
 // `hadal generate`: a continuation of a text.
 #include <algorithm>
+#include <array>
 
 #include "cli/arguments.h"
 #include "cli/file_argument.h"
@@ -7,7 +8,11 @@
 #include "cli/report.h"
 #include "cli/text_model.h"
 #include "cli/token_ids.h"
-#include "text/detokenizer.h"
+#include "grammar/ebnf.h"
+#include "grammar/json_schema.h"
+#include "grammar/regex.h"
+#include "infer/text_prompt.h"
+#include "infer/text_stream.h"
 
 namespace hadal::cli {
 
@@ -38,59 +43,27 @@ std::vector<int32_t> prompt_of(const Arguments& arguments, const TextModel& text
     return parse_token_ids(content, arguments.text("--tokens"), text_model.model.config.vocab_size);
 }
 
-/// Collects the text, shows it as it comes, and finds stop strings even across the border of two
-/// tokens.
-class Output {
-  public:
-    Output(const text::Tokenizer& tokenizer, std::vector<std::string> stops, const Report& report)
-        : detokenizer_(tokenizer), stops_(std::move(stops)), report_(report) {}
-
-    /// False when a stop string is complete.
-    bool push(int32_t id) {
-        text_ += detokenizer_.push(id);
-        return show();
+/// What --grammar, --json-schema or --regex allows; null without them.
+std::shared_ptr<grammar::TokenMasks> grammar_of(const Arguments& arguments,
+                                                const text::Tokenizer& tokenizer) {
+    constexpr std::array kOptions = {"--grammar", "--json-schema", "--regex"};
+    const auto given =
+        std::ranges::count_if(kOptions, [&](const char* option) { return arguments.has(option); });
+    if (given == 0) return nullptr;
+    if (given > 1) {
+        throw Error(Error::Kind::usage, "give one of --grammar, --json-schema and --regex");
     }
-    std::string finish() {
-        if (!stopped_) {
-            text_ += detokenizer_.finish();
-            show();
-            report_.say_part(text_.substr(shown_));
-        }
-        return text_;
+    grammar::Grammar wanted;
+    if (arguments.has("--grammar")) {
+        wanted = grammar::parse_ebnf(file_content(arguments, "--grammar"));
+    } else if (arguments.has("--json-schema")) {
+        wanted = grammar::json_schema_grammar(file_content(arguments, "--json-schema"));
+    } else {
+        wanted.rules = {{"root", grammar::parse_regex(arguments.text("--regex"))}};
     }
-
-  private:
-    bool show() {
-        for (const std::string& stop : stops_) {
-            const size_t at = text_.find(stop, shown_ > stop.size() ? shown_ - stop.size() : 0);
-            if (at == std::string::npos) continue;
-            text_.resize(at);
-            stopped_ = true;
-        }
-        // What might be the begin of a stop string is held back.
-        size_t safe = text_.size();
-        for (const std::string& stop : stops_) {
-            for (size_t n = std::min(stop.size(), text_.size()); n > 0 && !stopped_; --n) {
-                if (text_.ends_with(std::string_view(stop).substr(0, n))) {
-                    safe = std::min(safe, text_.size() - n);
-                    break;
-                }
-            }
-        }
-        if (safe > shown_) {
-            report_.say_part(text_.substr(shown_, safe - shown_));
-            shown_ = safe;
-        }
-        return !stopped_;
-    }
-
-    text::Detokenizer detokenizer_;
-    std::vector<std::string> stops_;
-    const Report& report_;
-    std::string text_;
-    size_t shown_ = 0;
-    bool stopped_ = false;
-};
+    return std::make_shared<grammar::TokenMasks>(infer::grammar_vocabulary(tokenizer),
+                                                 grammar::compile(wanted));
+}
 
 void run_generate(const Arguments& arguments, Report& report) {
     Machine machine(arguments.globals());
@@ -99,16 +72,20 @@ void run_generate(const Arguments& arguments, Report& report) {
         text_model_argument(arguments, bound_of_positions(arguments, content));
     const std::vector<int32_t> prompt = prompt_of(arguments, text_model, content);
     infer::GenerateOptions options = generate_options(arguments, text_model);
-    Output output(text_model.tokenizer, arguments.texts("--stop"), report);
-    options.on_token = [&](int32_t id) { return output.push(id); };
+    options.grammar = grammar_of(arguments, text_model.tokenizer);
+    infer::TextStream stream(text_model.tokenizer, arguments.texts("--stop"));
+    options.on_token = [&](int32_t id) {
+        report.say_part(stream.push(id));
+        return !stream.stopped();
+    };
     infer::Generator generator(machine.context(), text_model.model);
     generator.check(prompt, options);
     if (arguments.has("--prompt")) report.say_part(arguments.text("--prompt"));
     const infer::GenerateResult result = generator.generate(prompt, options);
-    const std::string text = output.finish();
+    report.say_part(stream.finish());
     report.say("");
     if (report.json()) {
-        report.add("text", text);
+        report.add("text", stream.text());
         report.add("tokens", std::vector<int64_t>(result.tokens.begin(), result.tokens.end()));
     }
     report.add("finish_reason", infer::name(result.finish_reason));
@@ -134,6 +111,13 @@ std::vector<Option> options() {
          .value = "TEXT",
          .help = "end before this text; may be given several times",
          .repeated = true},
+        {.name = "--json-schema",
+         .value = "FILE",
+         .help = "the text is JSON of this schema; - for standard input"},
+        {.name = "--grammar",
+         .value = "FILE",
+         .help = "the text is of this grammar, in EBNF; - for standard input"},
+        {.name = "--regex", .value = "PATTERN", .help = "the text matches this pattern"},
     };
     const std::vector<Option> shared = generation_options();
     options.insert(options.end(), shared.begin(), shared.end());

@@ -11,6 +11,7 @@ namespace {
 
 // Rows whose logits exist at one time: 33 MB of V3's vocabulary.
 constexpr int64_t kLogitRows = 64;
+constexpr int32_t kNoToken = -1;
 
 SchedulerOptions scheduler_options(const model::Model& model, const EngineOptions& options) {
     const auto refuse = [](const std::string& what) { throw Error(Error::Kind::usage, what); };
@@ -61,6 +62,7 @@ std::string_view name(FinishReason reason) {
 struct Engine::Active {
     explicit Active(Request asked) : request(std::move(asked)), sampler(request.sampling) {
         sampler.begin(request.prompt);
+        if (request.grammar != nullptr) grammar_position = request.grammar->start();
     }
 
     Request request;
@@ -68,6 +70,8 @@ struct Engine::Active {
     Sequence sequence;
     RequestResult result;
     bool finished = false;
+    grammar::Position grammar_position = 0;
+    std::string failure;  // why no token could be chosen
 
     // Of the step that runs.
     std::vector<int32_t> chosen;
@@ -80,6 +84,14 @@ struct Engine::Active {
 
     int64_t prompt_tokens() const {
         return int64_t(request.prompt.size());
+    }
+    bool grammar_is_finished() const {
+        return !finished && request.grammar != nullptr &&
+               request.grammar->must_end(grammar_position);
+    }
+    void end(FinishReason reason) {
+        finished = true;
+        result.finish_reason = reason;
     }
 };
 
@@ -266,6 +278,33 @@ void Engine::decide_block(const Step& step, size_t first, size_t end) {
     }
 }
 
+int32_t Engine::sample_by_grammar(Active& active, std::span<const float> logits, int64_t position) {
+    grammar::TokenMasks& masks = *active.request.grammar;
+    if (masks.must_end(active.grammar_position)) return kNoToken;
+    std::vector<uint64_t> allowed = *masks.mask(active.grammar_position);
+    allowed.resize((logits.size() + 63) / 64);
+    if (logits.size() % 64 != 0) allowed.back() &= (uint64_t(1) << logits.size() % 64) - 1;
+    const auto& stops = active.request.stop_ids;
+    const bool may_end = masks.may_end(active.grammar_position);
+    for (const int32_t stop : stops) {
+        const uint64_t bit = uint64_t(1) << stop % 64;
+        if (size_t(stop) >= logits.size()) continue;
+        uint64_t& word = allowed[size_t(stop / 64)];
+        word = may_end ? word | bit : word & ~bit;
+    }
+    if (std::ranges::all_of(allowed, [](uint64_t word) { return word == 0; })) {
+        if (!may_end) active.failure = "no token of the model can continue the grammar";
+        return kNoToken;
+    }
+    const int32_t token = active.sampler.sample(logits, position, allowed);
+    if (token < 0) active.failure = "the model's output is not a number (check the weights)";
+    if (token < 0 || std::ranges::find(stops, token) != stops.end()) return token;
+    active.sampler.accept(token);
+    active.grammar_position = masks.next_token(active.grammar_position, token);
+    HADAL_ASSERT(active.grammar_position != grammar::kDead);
+    return token;
+}
+
 /// Row i decides after draft i − 1; a choice that is not the draft ends the run.
 void Engine::choose(Active& active, const Run& run, const Tensor& logits) {
     const std::vector<int32_t>& drafts = run.sequence->drafts;
@@ -274,71 +313,83 @@ void Engine::choose(Active& active, const Run& run, const Tensor& logits) {
     for (size_t i = 0; i <= drafts.size(); ++i) {
         const auto row = logits.row<float>(active.first_logit_row + int64_t(i))
                              .first(size_t(active.request.num_ids));
-        const int32_t token = active.sampler.sample(row, known + int64_t(i));
+        const int32_t token = sample(active, row, known + int64_t(i));
         active.chosen.push_back(token);
-        active.sampler.accept(token);
         if (token < 0 || i == drafts.size() || token != drafts[i]) break;
     }
 }
 
-/// Tells the request's handler what was chosen and appends it to the sequence.
+/// One token and what follows from it for the next; below 0 the request has failed or, with a
+/// grammar, is finished.
+int32_t Engine::sample(Active& active, std::span<const float> logits, int64_t position) {
+    if (active.request.grammar == nullptr) {
+        const int32_t token = active.sampler.sample(logits, position);
+        if (token < 0) active.failure = "the model's output is not a number (check the weights)";
+        if (token >= 0) active.sampler.accept(token);
+        return token;
+    }
+    try {
+        return sample_by_grammar(active, logits, position);
+    } catch (const Error& error) {
+        active.failure = error.what();
+        return kNoToken;
+    }
+}
+
+/// Takes the chosen tokens into the sequence, up to the one that ends it.
 void Engine::report(Active& active, const Tensor& logits, std::span<const float> logprobs) {
-    Sequence& sequence = active.sequence;
-    const auto& request = active.request;
-    active.result.draft_tokens += int64_t(sequence.drafts.size());
-    totals_.draft_tokens += int64_t(sequence.drafts.size());
-    active.last_row = int64_t(sequence.tokens.size()) - 1;
-    sequence.drafts.clear();
+    const auto drafts = int64_t(active.sequence.drafts.size());
+    active.sequence.drafts.clear();
+    active.result.draft_tokens += drafts;
+    totals_.draft_tokens += drafts;
+    active.last_row = int64_t(active.sequence.tokens.size()) - 1;
     for (size_t i = 0; i < active.chosen.size() && !active.finished; ++i) {
-        const int32_t token = active.chosen[i];
-        const auto end = [&](FinishReason reason) {
-            active.finished = true;
-            active.result.finish_reason = reason;
-        };
-        if (token < 0) {
-            active.result.error = "the model's output is not a number (check the weights)";
-            end(FinishReason::error);
-            break;
+        if (active.chosen[i] == kNoToken) {
+            active.end(active.failure.empty() ? FinishReason::stop : FinishReason::error);
+            active.result.error = active.failure;
+            return;
         }
-        if (i > 0) {
+        if (i > 0) {  // the row that chose it was a draft's
             ++active.last_row;
             ++active.result.accepted_tokens;
             ++totals_.accepted_tokens;
         }
-        if (int64_t(sequence.tokens.size()) >= sequence.most_tokens) {
-            end(FinishReason::length);
-            break;
-        }
-        if (std::ranges::find(request.stop_ids, token) != request.stop_ids.end()) {
-            end(FinishReason::stop);
-            break;
-        }
-        if (active.result.tokens.empty()) active.first_token = Clock::now();
-        sequence.tokens.push_back(token);
-        active.result.tokens.push_back(token);
-        ++totals_.generated_tokens;
-        GeneratedToken generated = {.id = token};
+        GeneratedToken generated = {.id = active.chosen[i]};
         std::vector<TokenLogprob> top;
-        if (request.logprobs) {
+        if (active.request.logprobs) {
             const int64_t row = active.first_logit_row + int64_t(i);
             generated.logprob = -logprobs[size_t(row)];
-            top = top_logprobs(logits.row<float>(row), {token, generated.logprob},
-                               request.top_logprobs);
+            top = top_logprobs(logits.row<float>(row), {generated.id, generated.logprob},
+                               active.request.top_logprobs);
             generated.top = top;
         }
-        bool wanted = true;
-        try {
-            wanted = !request.on_token || request.on_token(generated);
-            if (!wanted) end(FinishReason::stop);
-        } catch (const std::exception& error) {
-            active.result.error = error.what();
-            end(FinishReason::error);
-            break;
-        }
-        if (wanted && int64_t(sequence.tokens.size()) >= sequence.most_tokens) {
-            end(FinishReason::length);
+        append(active, generated);
+        if (i + 1 == active.chosen.size() && active.grammar_is_finished()) {
+            active.end(FinishReason::stop);
         }
     }
+}
+
+/// One token more, and the handler's call.
+void Engine::append(Active& active, const GeneratedToken& token) {
+    Sequence& sequence = active.sequence;
+    const auto& request = active.request;
+    const auto is_full = [&] { return int64_t(sequence.tokens.size()) >= sequence.most_tokens; };
+    if (is_full()) return active.end(FinishReason::length);  // max_new_tokens is 0
+    if (std::ranges::find(request.stop_ids, token.id) != request.stop_ids.end()) {
+        return active.end(FinishReason::stop);
+    }
+    if (active.result.tokens.empty()) active.first_token = Clock::now();
+    sequence.tokens.push_back(token.id);
+    active.result.tokens.push_back(token.id);
+    ++totals_.generated_tokens;
+    try {
+        if (request.on_token && !request.on_token(token)) return active.end(FinishReason::stop);
+    } catch (const std::exception& error) {
+        active.result.error = error.what();
+        return active.end(FinishReason::error);
+    }
+    if (is_full()) active.end(FinishReason::length);
 }
 
 /// The MTP module takes the step's true rows, then guesses what follows the runs that go on.

@@ -86,7 +86,11 @@ class Engine {
     void decide(const Step& step);
     void decide_block(const Step& step, size_t first, size_t end);
     void choose(Active& active, const Run& run, const Tensor& logits);
+    int32_t sample(Active& active, std::span<const float> logits, int64_t position);
+    static int32_t sample_by_grammar(Active& active, std::span<const float> logits,
+                                     int64_t position);
     void report(Active& active, const Tensor& logits, std::span<const float> logprobs);
+    void append(Active& active, const GeneratedToken& token);
     void follow_and_draft(const Step& step);
     void settle(const Step& step);
     void finish(Active& active);

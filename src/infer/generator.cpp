@@ -9,7 +9,8 @@ Request request_of(std::span<const int32_t> prompt, const GenerateOptions& optio
             .max_new_tokens = options.max_new_tokens,
             .sampling = options.sampling,
             .stop_ids = options.stop_ids,
-            .num_ids = options.num_ids};
+            .num_ids = options.num_ids,
+            .grammar = options.grammar};
 }
 
 }  // namespace

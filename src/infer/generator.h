@@ -21,6 +21,7 @@ struct GenerateOptions {
     /// Ids below this are chosen; 0: all. A head is often padded beyond the tokenizer's ids.
     int64_t num_ids = 0;
     std::vector<int32_t> stop_ids = {};
+    std::shared_ptr<grammar::TokenMasks> grammar = {};  // see Request
     /// Called with every new token; false stops. A stop id is not passed on.
     std::function<bool(int32_t)> on_token = {};
 };

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "grammar/token_mask.h"
 #include "infer/sampler.h"
 
 namespace hadal::infer {
@@ -50,9 +52,12 @@ struct Request {
     int64_t num_ids = 0;       // ids below this are chosen; 0: all of the head's
     bool logprobs = false;     // of every token
     int64_t top_logprobs = 0;  // and of so many most probable ones
-    bool speculate = true;     // where the engine does
-    int priority = 0;          // higher runs first
-    uint64_t domain = 0;       // prefixes are shared within a domain only (tenants)
+    /// What the text may be, over the tokenizer's vocabulary; shared by requests that want the
+    /// same. Where it may end, the stop ids are allowed; where it must, the text is finished.
+    std::shared_ptr<grammar::TokenMasks> grammar = {};
+    bool speculate = true;  // where the engine does
+    int priority = 0;       // higher runs first
+    uint64_t domain = 0;    // prefixes are shared within a domain only (tenants)
 
     /// Called with every new token; false ends the text after it. A stop id is not passed on.
     std::function<bool(const GeneratedToken&)> on_token = {};

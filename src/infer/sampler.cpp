@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "core/error.h"
@@ -41,8 +42,9 @@ bool Sampler::has_penalties() const {
            options_.presence_penalty != 0;
 }
 
-std::span<const float> Sampler::adjusted(std::span<const float> logits) {
-    if (!has_penalties() && options_.logit_bias.empty()) return logits;
+std::span<const float> Sampler::adjusted(std::span<const float> logits,
+                                         std::span<const uint64_t> allowed) {
+    if (!has_penalties() && options_.logit_bias.empty() && allowed.empty()) return logits;
     adjusted_.assign(logits.begin(), logits.end());
     const auto each = [&](const auto& ids, const auto& id_of, const auto& change) {
         for (const auto& entry : ids) {
@@ -61,6 +63,10 @@ std::span<const float> Sampler::adjusted(std::span<const float> logits) {
     });
     each(options_.logit_bias, first,
          [](float logit, const auto& entry) { return logit + entry.second; });
+    for (size_t id = 0; id < adjusted_.size() && !allowed.empty(); ++id) {
+        const bool is_allowed = id / 64 < allowed.size() && (allowed[id / 64] >> id % 64 & 1) != 0;
+        if (!is_allowed) adjusted_[id] = -std::numeric_limits<float>::infinity();
+    }
     return adjusted_;
 }
 
@@ -93,10 +99,15 @@ void Sampler::keep_candidates(std::span<const float> logits) {
 }
 
 int32_t Sampler::sample(std::span<const float> logits, int64_t position) {
+    return sample(logits, position, {});
+}
+
+int32_t Sampler::sample(std::span<const float> logits, int64_t position,
+                        std::span<const uint64_t> allowed) {
     float zero = 0;  // stays zero as long as every logit is finite
     for (const float logit : logits) zero += logit - logit;
     if (!(zero == 0)) return -1;
-    logits = adjusted(logits);
+    logits = adjusted(logits, allowed);
     if (options_.temperature == 0) {
         return int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
     }

@@ -39,6 +39,9 @@ class Sampler {
     /// speculation. −1 if the logits are no numbers.
     int32_t sample(std::span<const float> logits,  // [vocab]
                    int64_t position);
+    /// The same among the ids whose bits are set; at least one must be.
+    int32_t sample(std::span<const float> logits, int64_t position,
+                   std::span<const uint64_t> allowed);
     /// The token has become part of the text.
     void accept(int32_t token);
 
@@ -48,7 +51,8 @@ class Sampler {
         int32_t id;
     };
     bool has_penalties() const;
-    std::span<const float> adjusted(std::span<const float> logits);
+    std::span<const float> adjusted(std::span<const float> logits,
+                                    std::span<const uint64_t> allowed);
     void keep_candidates(std::span<const float> logits);
 
     SamplingOptions options_;

@@ -24,4 +24,12 @@ GenerateOptions text_options(const model::ModelConfig& config, const text::Token
     return options;
 }
 
+std::shared_ptr<const grammar::Vocabulary> grammar_vocabulary(const text::Tokenizer& tokenizer) {
+    std::vector<std::string> tokens(size_t(tokenizer.vocab_size()));
+    for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+        if (!tokenizer.is_special(id)) tokens[size_t(id)] = tokenizer.token_bytes(id);
+    }
+    return std::make_shared<const grammar::Vocabulary>(std::move(tokens));
+}
+
 }  // namespace hadal::infer

@@ -1,11 +1,14 @@
 #include "infer/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <map>
+#include <regex>
 #include <thread>
 
 #include "core/random.h"
+#include "grammar/ebnf.h"
 #include "infer/generator.h"
 #include "model/rotary_scaling.h"
 #include "model/support.h"
@@ -307,4 +310,68 @@ TEST_CASE("engine: impossible requests and options are refused with a reason") {
     without.config.num_nextn_predict_layers = 0;
     CHECK_THROWS_WITH_AS(Engine(machine.context, without, {.draft_tokens = 1}),
                          doctest::Contains("no MTP module"), Error);
+}
+
+TEST_CASE("engine: a grammar decides what the text may be, drafted or not, in any company") {
+    test::Machine machine;
+    const model::Model model = random_model(machine.context, DType::bf16);
+    std::vector<std::string> tokens;
+    for (int64_t id = 0; id < kVocab; ++id) tokens.push_back(std::string(1, char('a' + id)));
+    tokens[20] = "";    // control tokens; 20 ends a text
+    tokens[21] = "bc";  // begins like another
+    const auto vocabulary = std::make_shared<const grammar::Vocabulary>(tokens);
+    const auto masks = std::make_shared<grammar::TokenMasks>(
+        vocabulary,
+        grammar::compile(grammar::parse_ebnf("root ::= \"a\" (\"bc\" | [d-h]){3,9} \"x\"?")));
+    const std::regex allowed("a(bc|[d-h]){3,9}x?");
+    const auto text_of = [&](const std::vector<int32_t>& ids) {
+        std::string text;
+        for (const int32_t id : ids) text += tokens[size_t(id)];
+        return text;
+    };
+    std::vector<std::string> expected;
+    for (const int64_t drafts : {0, 2}) {
+        EngineOptions options = with_pages(model, 30);
+        options.draft_tokens = drafts;
+        Engine engine(machine.context, model, options);
+        std::vector<Outcome> outcomes(12);
+        for (size_t i = 0; i < outcomes.size(); ++i) {
+            Request request{.prompt = ids_of(5, i), .max_new_tokens = 40};
+            request.grammar = masks;
+            request.stop_ids = {20};
+            request.sampling.temperature = i % 2 == 0 ? 0 : 1;
+            request.sampling.seed = i;
+            engine.submit(listening(outcomes[i], request));
+        }
+        while (engine.step()) {
+        }
+        for (size_t i = 0; i < outcomes.size(); ++i) {
+            const std::string text = text_of(outcomes[i].result.tokens);
+            CAPTURE(text);
+            CHECK(std::regex_match(text, allowed));
+            CHECK(outcomes[i].result.finish_reason == FinishReason::stop);
+            if (drafts == 0) expected.push_back(text);
+            CHECK(text == expected[i]);
+        }
+    }
+    CHECK(std::ranges::any_of(expected, [](const std::string& s) { return s.ends_with("x"); }));
+    CHECK(std::ranges::any_of(expected, [](const std::string& s) { return !s.ends_with("x"); }));
+}
+
+TEST_CASE("engine: a grammar that no token can continue ends its request with an error") {
+    test::Machine machine;
+    const model::Model model = random_model(machine.context, DType::bf16);
+    const std::vector<std::string> tokens(size_t(kVocab), "a");
+    Request request{.prompt = {1, 2}, .max_new_tokens = 9};
+    request.grammar = std::make_shared<grammar::TokenMasks>(
+        std::make_shared<const grammar::Vocabulary>(tokens),
+        grammar::compile(grammar::parse_ebnf("root ::= \"aab\"")));
+    Outcome outcome;
+    Engine engine(machine.context, model, with_pages(model, 4));
+    engine.submit(listening(outcome, request));
+    while (engine.step()) {
+    }
+    CHECK(outcome.streamed.size() == 2);
+    CHECK(outcome.result.finish_reason == FinishReason::error);
+    CHECK(outcome.result.error.find("no token") != std::string::npos);
 }

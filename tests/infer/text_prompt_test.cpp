@@ -75,3 +75,13 @@ TEST_CASE("text prompt: ids beyond the tokenizer's are never chosen") {
     const auto all = generator.generate(prompt, options).tokens;
     CHECK(std::ranges::any_of(all, [&](int32_t id) { return id >= tokenizer.vocab_size(); }));
 }
+
+TEST_CASE("text prompt: grammars see every token's bytes, and no special token") {
+    const text::Tokenizer tokenizer = tokenizer_with(true);
+    const auto vocabulary = grammar_vocabulary(tokenizer);
+    REQUIRE(vocabulary->size() == tokenizer.vocab_size());
+    CHECK(vocabulary->bytes(tokenizer.eos_id().value()).empty());
+    for (const int32_t id : tokenizer.encode("one two")) {
+        CHECK(vocabulary->bytes(id) == tokenizer.token_bytes(id));
+    }
+}
