@@ -185,26 +185,25 @@ Section speed_section(const Inputs& inputs, const TrainCost& cost) {
 }
 
 Section run_section(const Inputs& inputs, const TrainCost& cost) {
-    const double per_token = cost.pretraining_gpu_hours / inputs.run.tokens;
     const Cost& c = inputs.cost;
-    return {.title = "THE RUN",
-            .figures = {{"pretraining_gpu_hours", "pre-training", cost.pretraining_gpu_hours, "h"},
-                        {"context_gpu_hours", "context extension", cost.context_gpu_hours, "h"},
-                        {"post_training_gpu_hours", "post-training", cost.post_training_gpu_hours,
-                         "h", Mark::input},
-                        {"gpu_hours", "together", cost.gpu_hours, "h"},
-                        {"dollars", concat("cost at $", c.gpu_hour_dollars, " an hour"),
-                         cost.dollars, "$"},
-                        {"days", "pre-training lasts", cost.days, "days"},
-                        {"gpu_kwh", "energy, GPUs at design power", cost.gpu_kwh, "kWh"},
-                        {"facility_kwh",
-                         concat("energy, nodes at ", c.load * 100, " % load, PUE ", c.pue),
-                         cost.facility_kwh, "kWh"},
-                        {"joules_per_token", "energy of a token",
-                         cost.facility_kwh / cost.gpu_hours * per_token * 3.6e6, "J"},
-                        {"carbon_kg", concat("carbon at ", c.carbon_kg_per_kwh, " kg/kWh"),
-                         cost.carbon_kg, "kg"}},
-            .notes = {"Without earlier research, failed runs and failures: `plan failures`."}};
+    const double watts = c.node_watts_per_gpu * c.load * c.pue;
+    return {
+        .title = "THE RUN",
+        .figures =
+            {{"pretraining_gpu_hours", "pre-training", cost.pretraining_gpu_hours, "h"},
+             {"context_gpu_hours", "context extension", cost.context_gpu_hours, "h"},
+             {"post_training_gpu_hours", "post-training", cost.post_training_gpu_hours, "h",
+              Mark::input},
+             {"gpu_hours", "together", cost.gpu_hours, "h"},
+             {"dollars", concat("cost at $", c.gpu_hour_dollars, " an hour"), cost.dollars, "$"},
+             {"days", "pre-training lasts", cost.days, "days"},
+             {"gpu_kwh", "energy, GPUs at design power", cost.gpu_kwh, "kWh"},
+             {"facility_kwh", concat("energy, nodes at ", c.load * 100, " % load, PUE ", c.pue),
+              cost.facility_kwh, "kWh"},
+             {"joules_per_token", "energy of a token", watts / cost.tokens_per_s_per_gpu, "J"},
+             {"carbon_kg", concat("carbon at ", c.carbon_kg_per_kwh, " kg/kWh"), cost.carbon_kg,
+              "kg"}},
+        .notes = {"Without earlier research, failed runs and failures: `plan failures`."}};
 }
 
 }  // namespace

@@ -83,7 +83,7 @@ PrefillPlan plan_prefill(const model::ModelConfig& config, const Inputs& inputs)
     plan.loaded_computed = plan.tokens_per_s_per_gpu * p.load;
     plan.loaded_with_hits = plan.loaded_computed / (1 - p.cache_hits);
     // Mean wait before a server of fixed service time (M/D/1, Pollaczek and Khinchine).
-    const double wait = p.load < 1 ? p.load / (2 * (1 - p.load)) : INFINITY;
+    const double wait = p.load / (2 * (1 - p.load));
     plan.ttft = plan.batch_seconds * (1 + wait);
     return plan;
 }
@@ -210,7 +210,7 @@ namespace {
 double largest_batch(const model::ModelConfig& config, const Inputs& inputs, double max_requests) {
     const auto context = double(inputs.decode.context);
     double low = 1, high = std::max(1.0, std::floor(max_requests));
-    while (high - low > 0.5) {
+    for (int halvings = 0; halvings < 64 && high - low > 0.5; ++halvings) {
         const double middle = (low + high) / 2;
         const DecodeStep step = decode_step(config, inputs, middle, context);
         (step.tokens_per_s_per_user >= inputs.decode.tokens_per_s_per_user ? low : high) = middle;
