@@ -120,10 +120,10 @@ void measure_prefill(const Run& run, const PrefillCase& c) {
     const double pairs =
         double(c.sequences * c.heads) * double(c.length) * double(c.length + 1) / 2;
     const double forward = median_seconds(
-        context, [&] { ops::attention_prefill(context, q, kv, k_pe, starts, shape, o, lse); });
+        context, [&] { ops::attention_prefill(context, {q, kv, k_pe}, starts, shape, {o, lse}); });
     run.print("prefill", c.name, forward, pairs * 2 * double(dim + c.v));
     const double backward = median_seconds(context, [&] {
-        ops::attention_prefill_backward(context, d_o, {q, kv, k_pe, o, lse}, starts, shape,
+        ops::attention_prefill_backward(context, d_o, {{q, kv, k_pe}, o, lse}, starts, shape,
                                         {d_q, d_kv, d_k_pe});
     });
     // Scores again, d_q, d_k; d_p, d_v.

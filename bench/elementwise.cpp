@@ -153,7 +153,7 @@ void Bench::gates() {
     Tensor d_weight = noise({kRows}, DType::f32);
     report("silu_mul", {gate, up, d_up}, [&] { ops::silu_mul(context_, gate, up, weight, d_up); });
     report("silu_mul_backward", {gate, up, d_product, d_gate, d_up}, [&] {
-        ops::silu_mul_backward(context_, d_product, gate, up, weight, d_gate, d_up, d_weight);
+        ops::silu_mul_backward(context_, d_product, {gate, up, weight}, {d_gate, d_up, d_weight});
     });
 }
 

@@ -174,8 +174,9 @@ void AttentionMla::forward(Context& context, const SequenceLayout& layout, const
     norm_latents(context, saved);
     project_query(context, x, layout.positions, layout.cos_sin, saved);
     weights_.kv_b_proj.forward(context, saved.c_normed, saved.kv);  // eq. 2, 5
-    ops::attention_prefill(context, saved.q, saved.kv, rope_part(config_, saved.ckv), layout.starts,
-                           attention_shape(config_), saved.o.values, saved.lse);  // eq. 10
+    ops::attention_prefill(context, {saved.q, saved.kv, rope_part(config_, saved.ckv)},
+                           layout.starts, attention_shape(config_),
+                           {saved.o.values, saved.lse});  // eq. 10
     store(context, saved.o.values, saved.o_kept);
     weights_.o_proj.forward_add(context, saved.o, y);  // eq. 11
 }
@@ -246,7 +247,9 @@ void AttentionMla::backward_input(Context& context, const SequenceLayout& layout
         Tensor d_k_pe = rope_part(config_, work.d_ckv.values);
         ops::attention_prefill_backward(
             context, d_o,
-            {.q = saved.q, .kv = saved.kv, .k_pe = k_pe, .o = saved.o.values, .lse = saved.lse},
+            {.inputs = {.q = saved.q, .kv = saved.kv, .k_pe = k_pe},
+             .o = saved.o.values,
+             .lse = saved.lse},
             layout.starts, attention_shape(config_),
             {.d_q = work.d_q.values, .d_kv = work.d_kv.values, .d_k_pe = d_k_pe});
         ops::rotary(context, work.d_q.values, query_rotary(config_), layout.cos_sin,

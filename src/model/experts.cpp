@@ -176,8 +176,9 @@ void Experts::backward_input(Context& context, const SequenceLayout& layout, con
     std::vector<LinearRows> list;
     add_products(experts, &FeedForwardWeights::down_proj, saved, work.d_rows, d_product, list);
     Linear::backward_input(context, list);
-    ops::silu_mul_backward(context, d_product, saved.gate.values, saved.up.values, saved.row_weight,
-                           work.d_gate.values, work.d_up.values, d_row_weight);
+    ops::silu_mul_backward(context, d_product,
+                           {saved.gate.values, saved.up.values, saved.row_weight},
+                           {work.d_gate.values, work.d_up.values, d_row_weight});
     encode(context, work.d_gate);
     encode(context, work.d_up);
     list.clear();

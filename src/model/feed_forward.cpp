@@ -55,8 +55,8 @@ void FeedForward::backward_input(Context& context, const Operand& d_y,
     Tensor d_product = context.workspace.take(gate.shape(), gate.dtype());
     Tensor none;
     weights_.down_proj.backward_input(context, d_y, d_product);  // [tokens, intermediate]
-    ops::silu_mul_backward(context, d_product, gate, up, Tensor(), work.d_gate.values,
-                           work.d_up.values, none);
+    ops::silu_mul_backward(context, d_product, {gate, up, Tensor()},
+                           {work.d_gate.values, work.d_up.values, none});
     encode(context, work.d_gate);
     encode(context, work.d_up);
     weights_.gate_proj.backward_input(context, work.d_gate, d_x);  // [tokens, hidden]

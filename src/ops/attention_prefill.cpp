@@ -154,9 +154,11 @@ void run_backward(Context& context, const cpu::PrefillBackward<T, S>& backward,
 
 }  // namespace
 
-void attention_prefill(Context& context, const Tensor& q, const Tensor& kv, const Tensor& k_pe,
-                       std::span<const int64_t> starts, const AttentionShape& shape, Tensor& o,
-                       Tensor& lse) {
+void attention_prefill(Context& context, const AttentionInputs& inputs,
+                       std::span<const int64_t> starts, const AttentionShape& shape,
+                       AttentionOutputs outputs) {
+    const auto& [q, kv, k_pe] = inputs;
+    const auto& [o, lse] = outputs;
     check_inputs(q, kv, k_pe, shape);
     const int64_t tokens = q.shape()[0];
     check_starts(starts, tokens);
@@ -175,10 +177,11 @@ void attention_prefill(Context& context, const Tensor& q, const Tensor& kv, cons
     });
 }
 
-void attention_prefill_backward(Context& context, const Tensor& d_o, const AttentionInputs& inputs,
+void attention_prefill_backward(Context& context, const Tensor& d_o, const AttentionKept& kept,
                                 std::span<const int64_t> starts, const AttentionShape& shape,
                                 AttentionGradients gradients) {
-    const auto& [q, kv, k_pe, o, lse] = inputs;
+    const auto& [q, kv, k_pe] = kept.inputs;
+    const Tensor &o = kept.o, &lse = kept.lse;
     check_inputs(q, kv, k_pe, shape);
     const int64_t tokens = q.shape()[0], heads = shape.heads;
     check_starts(starts, tokens);

@@ -17,39 +17,42 @@ struct AttentionShape {
     double scale;  // (nope + rope)^-1/2, times YaRN's factor squared
 };
 
+struct AttentionInputs {
+    const Tensor&
+        q;  // [tokens, heads·(nope + rope)] bf16|f32|f64; per head nope first, q_pe rotated
+    const Tensor& kv;    // [tokens, heads·(nope + v)] same type; per head k_nope, then v
+    const Tensor& k_pe;  // [tokens, rope] same type, rotated, shared by all heads; rows may be
+                         // strided
+};
+struct AttentionOutputs {
+    Tensor& o;    // [tokens, heads·v] same type
+    Tensor& lse;  // [tokens, heads] f32 (f64 for f64): log Σ e^score
+};
 /// o[t,h] = Σ_{j ≤ t} softmax_j( scale·(q_nope·k_nope + q_pe·k_pe) ) v[j,h] within t's sequence.
 /// Sequence s covers tokens starts[s] … starts[s+1] − 1; starts ends with the number of tokens.
 /// A row's bits depend only on its own sequence up to it: keys are taken in blocks that start at
 /// multiples of a fixed size from the sequence's begin. Softmax in float32 with a running maximum;
 /// `lse` is kept for backward.
-void attention_prefill(
-    Context& context,
-    const Tensor&
-        q,  // [tokens, heads·(nope + rope)] bf16|f32|f64, q_pe rotated; per head nope first
-    const Tensor& kv,  // [tokens, heads·(nope + v)] same type; per head k_nope, then v
-    const Tensor&
-        k_pe,  // [tokens, rope] same type, rotated, shared by all heads; rows may be strided
-    std::span<const int64_t> starts, const AttentionShape& shape,
-    Tensor& o,     // [tokens, heads·v] same type
-    Tensor& lse);  // [tokens, heads] f32 (f64 for f64): log Σ e^score
+void attention_prefill(Context& context, const AttentionInputs& inputs,
+                       std::span<const int64_t> starts, const AttentionShape& shape,
+                       AttentionOutputs outputs);
 
-/// Gradients of all three inputs, overwritten. Each element is summed in a fixed order, whatever
-/// the thread count. d_q and d_k_pe are gradients of the rotated values.
+/// What forward was given and what it made.
+struct AttentionKept {
+    AttentionInputs inputs;
+    const Tensor& o;
+    const Tensor& lse;
+};
 struct AttentionGradients {
     Tensor& d_q;     // [tokens, heads·(nope + rope)]
     Tensor& d_kv;    // [tokens, heads·(nope + v)]
     Tensor& d_k_pe;  // [tokens, rope]; rows may be strided
 };
-struct AttentionInputs {
-    const Tensor& q;     // as above
-    const Tensor& kv;    // as above
-    const Tensor& k_pe;  // as above
-    const Tensor& o;     // [tokens, heads·v]
-    const Tensor& lse;   // [tokens, heads]
-};
+/// Gradients of all three inputs, overwritten. Each element is summed in a fixed order, whatever
+/// the thread count. d_q and d_k_pe are gradients of the rotated values.
 void attention_prefill_backward(Context& context,
                                 const Tensor& d_o,  // [tokens, heads·v]
-                                const AttentionInputs& inputs, std::span<const int64_t> starts,
+                                const AttentionKept& kept, std::span<const int64_t> starts,
                                 const AttentionShape& shape, AttentionGradients gradients);
 
 }  // namespace hadal::ops

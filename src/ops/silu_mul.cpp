@@ -36,9 +36,10 @@ void silu_mul(Context& context, const Tensor& gate, const Tensor& up, const Tens
              });
 }
 
-void silu_mul_backward(Context& context, const Tensor& d_product, const Tensor& gate,
-                       const Tensor& up, const Tensor& weight, Tensor& d_gate, Tensor& d_up,
-                       Tensor& d_weight) {
+void silu_mul_backward(Context& context, const Tensor& d_product, const SiluMulInputs& inputs,
+                       SiluMulGradients gradients) {
+    const Tensor &gate = inputs.gate, &up = inputs.up, &weight = inputs.weight;
+    Tensor &d_gate = gradients.d_gate, &d_up = gradients.d_up, &d_weight = gradients.d_weight;
     const auto [tokens, intermediate] = gate.shape<2>();
     const Shape shape{tokens, intermediate};
     require(d_product, gate.dtype(), shape, "silu_mul: d_product");

@@ -16,16 +16,20 @@ void silu_mul(Context& context,
               const Tensor& weight,  // [tokens] f32 (f64 for f64), or empty
               Tensor& product);      // [tokens, intermediate] same type; may be `gate` or `up`
 
-/// Gradients of the three inputs. d_gate may be gate, d_up may be up. With an empty `weight`,
-/// d_weight is empty.
+struct SiluMulInputs {
+    const Tensor& gate;    // [tokens, intermediate]
+    const Tensor& up;      // [tokens, intermediate]
+    const Tensor& weight;  // [tokens] f32, or empty
+};
+struct SiluMulGradients {
+    Tensor& d_gate;    // [tokens, intermediate]; may be gate
+    Tensor& d_up;      // [tokens, intermediate]; may be up
+    Tensor& d_weight;  // [tokens] f32; empty where the weight is
+};
+/// Gradients of the three inputs, overwritten.
 ///     d_weight[t] = Σ_i d_product[t,i]·silu(gate[t,i])·up[t,i]
 void silu_mul_backward(Context& context,
                        const Tensor& d_product,  // [tokens, intermediate]
-                       const Tensor& gate,       // [tokens, intermediate]
-                       const Tensor& up,         // [tokens, intermediate]
-                       const Tensor& weight,     // [tokens] f32, or empty
-                       Tensor& d_gate,           // [tokens, intermediate]
-                       Tensor& d_up,             // [tokens, intermediate]
-                       Tensor& d_weight);        // [tokens] f32, or empty
+                       const SiluMulInputs& inputs, SiluMulGradients gradients);
 
 }  // namespace hadal::ops

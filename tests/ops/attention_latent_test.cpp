@@ -265,8 +265,8 @@ TEST_CASE("attention_latent: the absorbed form equals the expanded form") {
         Tensor o = Tensor::zeros({kTokens, kHeads * kV}, DType::f64);
         Tensor lse = Tensor::zeros({kTokens, kHeads}, DType::f64);
         const std::vector<int64_t> starts = {0, kTokens};
-        ops::attention_prefill(context, q, kv, latents.columns(kRank, kRope), starts, shape, o,
-                               lse);
+        ops::attention_prefill(context, {q, kv, latents.columns(kRank, kRope)}, starts, shape,
+                               {o, lse});
         Tensor u = Tensor::zeros(q_latent.shape(), DType::f64);
         ops::LatentPages cache = {Tensor::zeros({192, kRank + kRope}, DType::f64)};
         cache.rows.rows(0, kTokens).copy_from(latents);

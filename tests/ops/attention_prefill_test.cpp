@@ -64,9 +64,9 @@ Results run(const Problem& p, Isa isa, int threads, bool backward) {
     Workspace workspace;
     Context context{pool, workspace, isa};
     Results r = results_for(p);
-    ops::attention_prefill(context, p.q, p.kv, p.k_pe, p.starts, p.shape, r.o, r.lse);
+    ops::attention_prefill(context, {p.q, p.kv, p.k_pe}, p.starts, p.shape, {r.o, r.lse});
     if (backward) {
-        ops::attention_prefill_backward(context, p.d_o, {p.q, p.kv, p.k_pe, r.o, r.lse}, p.starts,
+        ops::attention_prefill_backward(context, p.d_o, {{p.q, p.kv, p.k_pe}, r.o, r.lse}, p.starts,
                                         p.shape, {r.d_q, r.d_kv, r.d_k_pe});
     }
     return r;
@@ -369,8 +369,8 @@ TEST_CASE("attention_prefill: a second call takes no more workspace") {
     Results r = results_for(p);
     size_t peak = 0;
     for (int round = 0; round < 3; ++round) {
-        ops::attention_prefill(context, p.q, p.kv, p.k_pe, p.starts, p.shape, r.o, r.lse);
-        ops::attention_prefill_backward(context, p.d_o, {p.q, p.kv, p.k_pe, r.o, r.lse}, p.starts,
+        ops::attention_prefill(context, {p.q, p.kv, p.k_pe}, p.starts, p.shape, {r.o, r.lse});
+        ops::attention_prefill_backward(context, p.d_o, {{p.q, p.kv, p.k_pe}, r.o, r.lse}, p.starts,
                                         p.shape, {r.d_q, r.d_kv, r.d_k_pe});
         if (round == 0) peak = workspace.peak_bytes();
         CHECK(workspace.peak_bytes() == peak);
@@ -386,11 +386,12 @@ TEST_CASE("attention_prefill: starts that do not cover the tokens are refused") 
     const std::vector<std::vector<int64_t>> wrong = {{}, {0, 9}, {1, 10}, {0, 7, 3, 10}};
     for (const auto& starts : wrong) {
         CHECK_THROWS_AS(
-            ops::attention_prefill(context, p.q, p.kv, p.k_pe, starts, p.shape, r.o, r.lse), Error);
+            ops::attention_prefill(context, {p.q, p.kv, p.k_pe}, starts, p.shape, {r.o, r.lse}),
+            Error);
     }
     Tensor short_lse = Tensor::zeros({9, 1}, DType::f32);
     CHECK_THROWS_AS(
-        ops::attention_prefill(context, p.q, p.kv, p.k_pe, p.starts, p.shape, r.o, short_lse),
+        ops::attention_prefill(context, {p.q, p.kv, p.k_pe}, p.starts, p.shape, {r.o, short_lse}),
         Error);
 }
 

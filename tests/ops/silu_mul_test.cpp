@@ -50,8 +50,8 @@ Gradients backward(Context& context, const Inputs& in) {
     Gradients out{Tensor::zeros(in.gate.shape(), in.gate.dtype()),
                   Tensor::zeros(in.gate.shape(), in.gate.dtype()), Tensor()};
     if (!in.weight.empty()) out.weight = Tensor::zeros(in.weight.shape(), in.weight.dtype());
-    ops::silu_mul_backward(context, in.d_product, in.gate, in.up, in.weight, out.gate, out.up,
-                           out.weight);
+    ops::silu_mul_backward(context, in.d_product, {in.gate, in.up, in.weight},
+                           {out.gate, out.up, out.weight});
     return out;
 }
 
@@ -193,7 +193,7 @@ TEST_CASE("silu_mul: a row's bits do not depend on its batch, and results may ov
             Tensor gate = in.gate.clone();
             Tensor up = in.up.clone();
             Tensor none;
-            ops::silu_mul_backward(context, in.d_product, gate, up, {}, gate, up, none);
+            ops::silu_mul_backward(context, in.d_product, {gate, up, none}, {gate, up, none});
             CHECK(test::same_bits(gate, gradients.gate));
             CHECK(test::same_bits(up, gradients.up));
         }
