@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "core/error.h"
@@ -21,27 +22,59 @@ int64_t room_of(const Tensor& tensor) {
 /// about a tenth of one where they leave nothing.
 constexpr int kNiceness = 10;
 
+/// The writer computes digests and copies bytes into the system's cache for an eighth of the time:
+/// 3 % of four processors. Waiting for the disk costs nobody anything and does not count.
+constexpr double kRestFactor = 7;
+
+double thread_seconds() {
+    timespec time{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return double(time.tv_sec) + 1e-9 * double(time.tv_nsec);
+}
+
 }  // namespace
 
 SnapshotThread::SnapshotThread(std::filesystem::path snapshots, const SnapshotPolicy& policy)
     : snapshots_(std::move(snapshots)), policy_(policy), task_(kNiceness) {}
 
+SnapshotThread::~SnapshotThread() {
+    hurry(true);
+}
+
+void SnapshotThread::hurry(bool wanted) {
+    {
+        const std::lock_guard lock(mutex_);
+        hurry_ = wanted;
+    }
+    hurried_.notify_all();
+}
+
+void SnapshotThread::rest(double& computed_before) {
+    std::unique_lock lock(mutex_);
+    const double seconds = kRestFactor * (thread_seconds() - computed_before);
+    hurried_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return hurry_; });
+    computed_before = thread_seconds();
+}
+
 void SnapshotThread::save(Context& context, const SnapshotContent& content) {
-    task_.wait();
+    wait();
     task_.start([this, copy = copied(context, content)] {
-        SnapshotOutcome outcome = written(copy);
+        double computed = thread_seconds();
+        SnapshotOutcome outcome = written(copy, [&] { rest(computed); });
         const std::lock_guard lock(mutex_);
         outcomes_.push_back(std::move(outcome));
     });
 }
 
 SnapshotOutcome SnapshotThread::save_now(const SnapshotContent& content) {
-    task_.wait();
-    return written(content);
+    wait();
+    return written(content, [] {});
 }
 
 void SnapshotThread::wait() {
+    hurry(true);
     task_.wait();
+    hurry(false);
 }
 
 std::vector<SnapshotOutcome> SnapshotThread::outcomes() {
@@ -80,12 +113,13 @@ SnapshotContent SnapshotThread::copied(Context& context, const SnapshotContent& 
     return copy;
 }
 
-SnapshotOutcome SnapshotThread::written(const SnapshotContent& content) const {
+SnapshotOutcome SnapshotThread::written(const SnapshotContent& content,
+                                        const std::function<void()>& rest) const {
     using Clock = std::chrono::steady_clock;
     const auto begin = Clock::now();
     SnapshotOutcome outcome{.step = content.step, .bytes = 0, .seconds = 0, .error = ""};
     try {
-        outcome.bytes = write_snapshot(snapshots_, content, policy_);
+        outcome.bytes = write_snapshot(snapshots_, content, policy_, rest);
     } catch (const Error& error) {
         if (error.kind() == Error::Kind::internal) throw;
         outcome.error = error.what();

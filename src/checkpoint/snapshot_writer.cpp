@@ -65,7 +65,8 @@ std::vector<std::span<const NamedTensor>> cut(std::span<const NamedTensor> tenso
 }
 
 /// Digests are of the memory that was meant, not of what a disk made of it.
-SnapshotManifest::Shard write_shard(const fs::path& path, std::span<const NamedTensor> tensors) {
+SnapshotManifest::Shard write_shard(const fs::path& path, std::span<const NamedTensor> tensors,
+                                    const std::function<void()>& rest) {
     std::vector<TensorSpec> specs;
     specs.reserve(tensors.size());
     for (const auto& [name, tensor] : tensors) {
@@ -81,6 +82,7 @@ SnapshotManifest::Shard write_shard(const fs::path& path, std::span<const NamedT
         HADAL_ASSERT(tensor.contiguous());
         shard.tensors.push_back({name, digest({tensor.data(), size_t(tensor.bytes())})});
         writer.add(name, tensor);
+        rest();
     }
     writer.finish();
     return shard;
@@ -112,7 +114,7 @@ int64_t SnapshotContent::tensor_bytes() const {
 }
 
 int64_t write_snapshot(const fs::path& snapshots, const SnapshotContent& content,
-                       const SnapshotPolicy& policy) {
+                       const SnapshotPolicy& policy, const std::function<void()>& rest) {
     HADAL_ASSERT(content.step >= 0 && policy.keep >= 1);
     remove_leftovers(snapshots);  // first: the disk may have no room for them and this
     create_directories_durably(snapshots);
@@ -123,7 +125,7 @@ int64_t write_snapshot(const fs::path& snapshots, const SnapshotContent& content
         const auto shards = cut(content.tensors, policy.shard_bytes);
         for (size_t i = 0; i < shards.size(); ++i) {
             manifest.shards.push_back(
-                write_shard(directory.path() / shard_name(i, shards.size()), shards[i]));
+                write_shard(directory.path() / shard_name(i, shards.size()), shards[i], rest));
         }
         manifest.state_digest = digest(std::as_bytes(std::span(content.state)));
         write_file_atomically(directory.path() / kStateFile, content.state);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,8 +32,10 @@ struct SnapshotPolicy {
 /// and only then deletes those up to this step that the policy does not keep. One process writes
 /// there at a time. Returns the bytes of the shards. Error(io) if the disk refuses, or has less
 /// room than 1.1 times what will be written: nothing of this snapshot remains and the ones of
-/// before are untouched. Error(internal) for a name given twice.
-int64_t write_snapshot(const std::filesystem::path& snapshots, const SnapshotContent& content,
-                       const SnapshotPolicy& policy);
+/// before are untouched. Error(internal) for a name given twice. `rest` is called after every
+/// tensor.
+int64_t write_snapshot(
+    const std::filesystem::path& snapshots, const SnapshotContent& content,
+    const SnapshotPolicy& policy, const std::function<void()>& rest = [] {});
 
 }  // namespace hadal::checkpoint
