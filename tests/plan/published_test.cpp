@@ -8,6 +8,7 @@
 
 #include "plan/answers.h"
 #include "plan/support.h"
+#include "plan/train_cost.h"
 
 namespace hadal::plan {
 
@@ -87,6 +88,82 @@ TEST_CASE("calibration: a slower network in the inputs moves the calibrated figu
     const double before = answer_train(test::v3(), inputs).find("paired_seconds")->value;
     test::set(inputs, "network.scale_out_gb_per_s", "25");
     CHECK(answer_train(test::v3(), inputs).find("paired_seconds")->value > 1.5 * before);
+}
+
+TEST_CASE("elsewhere: published benchmarks of other clusters, as far as Hopper's shares carry") {
+    // Megatron-Bridge, tokens/s per GPU, balanced routing. docs/planning.md has the same table.
+    struct Row {
+        const char *model, *cluster;
+        std::vector<std::pair<const char*, const char*>> settings;
+        double published, tolerance;
+    };
+    const Row rows[] = {{"v3-671b",
+                         "h100",
+                         {{"gpus", "1024"},
+                          {"pp", "8"},
+                          {"tp", "2"},
+                          {"schedule", "interleaved"},
+                          {"virtual_stages", "4"},
+                          {"batch", "8192"}},
+                         1297,
+                         0.15},
+                        {"v3-671b",
+                         "b200",
+                         {{"gpus", "256"},
+                          {"pp", "16"},
+                          {"ep", "8"},
+                          {"schedule", "1f1b"},
+                          {"batch", "2048"},
+                          {"precision", "mxfp8"}},
+                         3328,
+                         0.15},
+                        {"v3-671b",
+                         "gb200",
+                         {{"gpus", "256"},
+                          {"pp", "4"},
+                          {"schedule", "1f1b"},
+                          {"batch", "4096"},
+                          {"precision", "mxfp8"}},
+                         4928,
+                         0.15},
+                        {"v3-671b",
+                         "gb200",
+                         {{"gpus", "256"},
+                          {"pp", "4"},
+                          {"schedule", "1f1b"},
+                          {"batch", "4096"},
+                          {"precision", "bf16"}},
+                         3139,
+                         0.15},
+                        {"v3-671b",
+                         "gb300",
+                         {{"gpus", "256"},
+                          {"pp", "2"},
+                          {"ep", "32"},
+                          {"schedule", "interleaved"},
+                          {"virtual_stages", "8"},
+                          {"batch", "4096"},
+                          {"precision", "mxfp8"}},
+                         6304,
+                         0.35},  // newer kernels than the shares know of
+                        {"kimi-k2",
+                         "gb300",
+                         {{"gpus", "256"},
+                          {"pp", "4"},
+                          {"schedule", "1f1b"},
+                          {"batch", "4096"},
+                          {"precision", "mxfp8"}},
+                         5372,
+                         0.15}};
+    for (const Row& row : rows) {
+        Inputs inputs = test::cluster(row.cluster);
+        apply_preset(inputs, PresetKind::scenario, "quiet-benchmark");
+        for (const auto& [key, value] : row.settings) test::set(inputs, key, value);
+        const double planned = train_cost(model::preset(row.model), inputs).tokens_per_s_per_gpu;
+        CAPTURE(row.cluster);
+        CAPTURE(planned);
+        CHECK(std::abs(planned / row.published - 1) <= row.tolerance);
+    }
 }
 
 }  // namespace hadal::plan
