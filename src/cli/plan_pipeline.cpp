@@ -32,41 +32,53 @@ StageTimes times_argument(const Arguments& arguments) {
     return times;
 }
 
+/// The times of `stages` stages: schedules with several on a rank cut the layers finer. The head
+/// comes on top of the last one; its backward takes twice as long, half of that for weights.
+Timing timing_argument(const Arguments& arguments, int ranks, int stages) {
+    const StageTimes times = times_argument(arguments);
+    const double share = double(ranks) / stages, head = arguments.number("--head", 0, 1e12);
+    const StageTimes each = {.forward = times.forward * share,
+                             .backward = times.backward * share,
+                             .weight = times.weight * share,
+                             .overlapped = times.overlapped * share};
+    Timing timing = {.stages = std::vector<StageTimes>(size_t(stages), each),
+                     .message = arguments.number("--message")};
+    StageTimes& last = timing.stages.back();
+    last.forward += head;
+    last.backward += 2 * head;
+    last.weight += head;
+    last.overlapped += 3 * head;
+    return timing;
+}
+
+/// Checks the times as they were given, before schedules divide them.
+void check_times(const Arguments& arguments) {
+    pipeline::check_timing(
+        {.stages = {times_argument(arguments)}, .message = arguments.number("--message")}, 1);
+    pipeline::check_timing(timing_argument(arguments, 1, 1), 1);
+}
+
 pipeline::Shape shape_argument(const Arguments& arguments) {
     return {.ranks = int(arguments.integer("--ranks", INT32_MIN, INT32_MAX)),
             .micro_batches = int(arguments.integer("--micro-batches", INT32_MIN, INT32_MAX)),
-            .stages_per_rank = int(arguments.integer("--stages-per-rank", INT32_MIN, INT32_MAX)),
-            .times = times_argument(arguments)};
-}
-
-/// A stage's share of a rank's layers: schedules with several stages on a rank cut the layers
-/// finer.
-double share_of_layers(const Schedule& schedule) {
-    return double(schedule.ranks) / schedule.stages;
-}
-
-Timing timing_of(const Schedule& schedule, const StageTimes& times, double message) {
-    const double share = share_of_layers(schedule);
-    return {.stages = {{.forward = times.forward * share,
-                        .backward = times.backward * share,
-                        .weight = times.weight * share,
-                        .overlapped = times.overlapped * share}},
-            .message = message};
+            .stages_per_rank = int(arguments.integer("--stages-per-rank", INT32_MIN, INT32_MAX))};
 }
 
 /// A schedule and what came of it.
 struct Planned {
-    Planned(const Arguments& arguments, std::string_view name, const pipeline::Shape& shape)
-        : kind(pipeline::find_schedule(name)),
-          schedule(pipeline::make_schedule(name, shape)),
-          timing(timing_of(schedule, times_argument(arguments), arguments.number("--message"))),
-          timeline(simulate(schedule, timing)),
-          idle_mean(std::accumulate(timeline.idle.begin(), timeline.idle.end(), 0.0) /
-                    schedule.ranks) {
+    Planned(const Arguments& arguments, std::string_view name, pipeline::Shape shape)
+        : kind(pipeline::find_schedule(name)) {
+        check_shape(shape);
+        share_of_layers = double(shape.ranks) / kind.stages(shape);
+        timing = shape.timing = timing_argument(arguments, shape.ranks, kind.stages(shape));
+        schedule = make_schedule(name, shape);
         const std::vector<std::string> found = problems(schedule);
         if (!found.empty()) {
             throw Error(Error::Kind::internal, concat("schedule ", name, ": ", found.front()));
         }
+        timeline = simulate(schedule, timing);
+        idle_mean =
+            std::accumulate(timeline.idle.begin(), timeline.idle.end(), 0.0) / schedule.ranks;
     }
 
     double idle_percent() const {
@@ -78,14 +90,15 @@ struct Planned {
     /// The most that a rank keeps for backward, in units of one micro-batch in 1/ranks of the
     /// layers.
     double peak_activations() const {
-        return std::ranges::max(timeline.peak_activations) * share_of_layers(schedule);
+        return std::ranges::max(timeline.peak_activations) * share_of_layers;
     }
 
     const pipeline::ScheduleKind& kind;
+    double share_of_layers = 1;  // of a stage, in 1/ranks of the layers
     Schedule schedule;
     Timing timing;
     Timeline timeline;
-    double idle_mean;
+    double idle_mean = 0;
 };
 
 void write_picture(const Arguments& arguments, Report& report, std::string_view option,
@@ -104,6 +117,7 @@ void report_inputs(const Arguments& arguments, Report& report, const pipeline::S
     report.add("backward", times.backward);
     report.add("weight", times.weight);
     report.add("overlapped", times.overlapped);
+    report.add("head", arguments.number("--head"));
     report.add("message", arguments.number("--message"));
 }
 
@@ -201,8 +215,7 @@ void report_all(const Arguments& arguments, Report& report, const pipeline::Shap
 void run_plan_pipeline(const Arguments& arguments, Report& report) {
     const pipeline::Shape shape = shape_argument(arguments);
     // As given, before schedules with several stages on a rank divide them.
-    pipeline::check_timing(
-        {.stages = {times_argument(arguments)}, .message = arguments.number("--message")}, 1);
+    check_times(arguments);
     const bool compare = arguments.flag("--compare");
     if (compare == arguments.has("--schedule")) {
         throw Error(Error::Kind::usage, "give either --schedule NAME or --compare");
@@ -258,6 +271,10 @@ extern const Command kPlanPipeline = {
             {.name = "--overlapped",
              .value = "T",
              .help = "F&B, a forward and a backward overlapped (default: F + B)"},
+            {.name = "--head",
+             .value = "T",
+             .help = "forward of output head and MTP, on top of the last stage's layers",
+             .fallback = "0"},
             {.name = "--message",
              .value = "T",
              .help = "time from one rank to the next",

@@ -31,6 +31,7 @@ constexpr std::array kKinds = {
         .alias = "",
         .summary = "one forward and one backward in turns",
         .make = schedule_1f1b,
+        .stages = [](const Shape& shape) { return shape.ranks; },
         .bubble = [](int ranks, Times t) { return (ranks - 1) * (t.forward + t.backward); },
         .bubble_formula = "(P-1)(F+B)",
     },
@@ -39,6 +40,7 @@ constexpr std::array kKinds = {
         .alias = "interleaved-1f1b",
         .summary = "1f1b with several stages on a rank",
         .make = schedule_interleaved,
+        .stages = [](const Shape& shape) { return shape.ranks * shape.stages_per_rank; },
         .bubble = [](int ranks, Times t) { return (ranks - 1) * (t.forward + t.backward); },
         .bubble_formula = "(P-1)(F+B)",
     },
@@ -47,6 +49,7 @@ constexpr std::array kKinds = {
         .alias = "zb1p",
         .summary = "1f1b that defers weight gradients, in the memory of 1f1b",
         .make = schedule_zb_h1,
+        .stages = [](const Shape& shape) { return shape.ranks; },
         .bubble = [](int ranks,
                      Times t) { return (ranks - 1) * (t.forward + t.backward - 2 * t.weight); },
         .bubble_formula = "(P-1)(F+B-2W)",
@@ -56,6 +59,7 @@ constexpr std::array kKinds = {
         .alias = "",
         .summary = "two stages on a rank in a V, weight gradients fill every gap",
         .make = schedule_zb_v,
+        .stages = [](const Shape& shape) { return 2 * shape.ranks; },
         .bubble = [](int ranks, Times t) { return (ranks - 1) * t.forward; },
         .bubble_formula = "(P-1)F",
     },
@@ -64,6 +68,7 @@ constexpr std::array kKinds = {
         .alias = "",
         .summary = "micro-batches from both ends, forwards over backwards; weights twice",
         .make = schedule_dualpipe,
+        .stages = [](const Shape& shape) { return shape.ranks; },
         .bubble =
             [](int ranks, Times t) {
                 return (ranks / 2 - 1) * (t.overlapped + t.backward - 3 * t.weight);
@@ -75,6 +80,7 @@ constexpr std::array kKinds = {
         .alias = "",
         .summary = "half of dualpipe folded to a V; weights once",
         .make = schedule_dualpipev,
+        .stages = [](const Shape& shape) { return 2 * shape.ranks; },
         .bubble = [](int ranks,
                      Times t) { return (ranks - 1) * (t.overlapped + t.backward - 3 * t.weight); },
         .bubble_formula = "(P-1)(F&B+B-3W)",
@@ -142,7 +148,9 @@ const ScheduleKind& find_schedule(std::string_view name) {
 Schedule make_schedule(std::string_view name, const Shape& shape) {
     const ScheduleKind& kind = find_schedule(name);
     check_shape(shape);
-    return kind.make(shape);
+    Schedule schedule = kind.make(shape);
+    HADAL_ASSERT(schedule.stages == kind.stages(shape));
+    return schedule;
 }
 
 }  // namespace hadal::pipeline

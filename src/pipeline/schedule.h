@@ -24,7 +24,7 @@ struct Shape {
     int ranks = 1;
     int micro_batches = 1;
     int stages_per_rank = 2;  // interleaved only: the others have one or two by construction
-    StageTimes times = {.forward = 1, .backward = 2, .weight = 1};  // zb-v: what its order is for
+    Timing timing = {};       // zb-v: what its order is made for
 };
 
 struct Schedule {
@@ -55,6 +55,7 @@ struct ScheduleKind {
     std::string_view alias;    // another usual name; may be empty
     std::string_view summary;  // half a line
     Schedule (*make)(const Shape& shape);
+    int (*stages)(const Shape& shape);  // of the schedule that `make` makes
     /// The published idle time of a rank in one step, for equal stages that take `times` each.
     double (*bubble)(int ranks, const StageTimes& times);
     std::string_view bubble_formula;  // the same in symbols; P is the number of ranks

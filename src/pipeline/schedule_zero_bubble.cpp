@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <set>
 
 #include "core/error.h"
 #include "pipeline/messages.h"
@@ -19,7 +20,7 @@ class VeeStep {
     explicit VeeStep(const Shape& shape)
         : ranks_(shape.ranks),
           micro_batches_(shape.micro_batches),
-          times_(shape.times),
+          timing_(shape.timing),
           forward_end_(size_t(2 * shape.ranks) * size_t(shape.micro_batches), kNotYet),
           gradient_end_(forward_end_),
           states_(size_t(shape.ranks)) {}
@@ -53,14 +54,13 @@ class VeeStep {
         double free_at = 0;
     };
 
-    /// To the next moment when a rank is done with something.
+    /// To the next moment when a rank is done with something or a message arrives.
     void advance_clock() {
-        double next = kNotYet;
-        for (const State& state : states_) {
-            if (state.free_at > now_) next = std::min(next, state.free_at);
-        }
-        HADAL_ASSERT(next < kNotYet);  // the place kept free lets the oldest micro-batch go on
-        now_ = next;
+        const auto next = moments_.upper_bound(now_);
+        // There is one: the place kept free lets the oldest micro-batch go on.
+        HADAL_ASSERT(next != moments_.end());
+        now_ = *next;
+        moments_.erase(moments_.begin(), next);
     }
 
     int stage(int rank, int slot) const {
@@ -69,8 +69,10 @@ class VeeStep {
     double& end_of(std::vector<double>& ends, const Chunk& chunk) const {
         return ends[size_t(chunk.stage) * size_t(micro_batches_) + size_t(chunk.micro_batch)];
     }
-    bool is_done(std::vector<double>& ends, const Chunk& chunk) const {
-        return end_of(ends, chunk) <= now_;
+    /// Whether what was made in the stage of `chunk` has reached `rank`.
+    bool is_here(std::vector<double>& ends, const Chunk& chunk, int rank) const {
+        const bool made_here = chunk.stage == stage(rank, 0) || chunk.stage == stage(rank, 1);
+        return end_of(ends, chunk) + (made_here ? 0 : timing_.message) <= now_;
     }
 
     std::optional<Action> choose(int rank) {
@@ -91,9 +93,10 @@ class VeeStep {
         std::optional<Action> oldest;
         for (const int slot : {1, 0}) {
             const Chunk chunk = {stage(rank, slot), states_[size_t(rank)].gradients[slot]};
-            if (chunk.micro_batch == micro_batches_ || !is_done(forward_end_, chunk)) continue;
+            if (chunk.micro_batch == micro_batches_ || !is_here(forward_end_, chunk, rank))
+                continue;
             const Chunk after = {chunk.stage + 1, chunk.micro_batch};
-            if (after.stage < 2 * ranks_ && !is_done(gradient_end_, after)) continue;
+            if (after.stage < 2 * ranks_ && !is_here(gradient_end_, after, rank)) continue;
             if (!oldest || chunk.micro_batch < oldest->chunk.micro_batch) {
                 oldest = {.kind = ActionKind::backward_input, .chunk = chunk};
             }
@@ -105,7 +108,7 @@ class VeeStep {
         const int micro_batch = states_[size_t(rank)].forwards[slot];
         const int before = stage(rank, slot) - 1;
         return micro_batch < micro_batches_ &&
-               (before < 0 || is_done(forward_end_, {before, micro_batch}));
+               (before < 0 || is_here(forward_end_, {before, micro_batch}, rank));
     }
 
     Action forward(int rank, int slot) const {
@@ -115,28 +118,28 @@ class VeeStep {
 
     void run(int rank, const Action& action) {
         State& state = states_[size_t(rank)];
+        state.free_at = now_ + timing_.duration(action);
+        moments_.insert({state.free_at, state.free_at + timing_.message});
         const int slot = action.chunk.stage < ranks_ ? 0 : 1;
         if (action.kind == ActionKind::forward) {
             ++state.forwards[slot];
             ++state.live;
-            state.free_at = now_ + times_.forward;
             end_of(forward_end_, action.chunk) = state.free_at;
         } else if (action.kind == ActionKind::backward_input) {
             ++state.gradients[slot];
             state.deferred.push_back(action.chunk);
-            state.free_at = now_ + times_.backward_input();
             end_of(gradient_end_, action.chunk) = state.free_at;
         } else {
             ++state.weights;
             --state.live;
-            state.free_at = now_ + times_.weight;
         }
     }
 
     int ranks_;
     int micro_batches_;
-    StageTimes times_;
+    const Timing& timing_;
     double now_ = 0;
+    std::set<double> moments_;          // when something ends or arrives
     std::vector<double> forward_end_;   // [2·ranks · micro_batches]
     std::vector<double> gradient_end_;  // [2·ranks · micro_batches]
     std::vector<State> states_;         // [ranks]
@@ -175,7 +178,7 @@ Schedule schedule_zb_v(const Shape& shape) {
                          .stages = 2 * shape.ranks,
                          .micro_batches = shape.micro_batches,
                          .placement = Placement::vee};
-    check_timing({.stages = {shape.times}}, schedule.stages);
+    check_timing(shape.timing, schedule.stages);
     schedule.actions = VeeStep(shape).play();
     add_messages(schedule);
     return schedule;

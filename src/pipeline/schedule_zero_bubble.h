@@ -12,7 +12,7 @@ namespace hadal::pipeline {
 Schedule schedule_zb_h1(const Shape& shape);
 
 /// ZB-V: rank r holds stages r and 2·ranks−1−r, and at most 2·ranks chunks are live on it, which is
-/// the memory of 1F1B. The order is found by playing the step with the times of `shape`: a free
+/// the memory of 1F1B. The order is found by playing the step with the timing of `shape`: a free
 /// rank takes the oldest input gradient that it can compute, else a forward if there is room (of
 /// the way up before the way down, for which one place stays free), else a weight gradient. For
 /// F = B − W = W no rank waits much after its first forward; what remains of the makespan is

@@ -58,6 +58,17 @@ TEST_CASE("plan pipeline: two stages on a rank are half as long, so that schedul
     }
 }
 
+TEST_CASE("plan pipeline: the head makes the rank that has it busier, and the others wait") {
+    const test::TemporaryDirectory folder;
+    const auto json = answer(folder.path(), {"plan", "pipeline", "--schedule", "1f1b", "--ranks",
+                                             "2", "--micro-batches", "4", "--head", "0.5"});
+    // Rank 1: 4 micro-batches of (1 + 0.5) + (2 + 1) after the first F of rank 0, whose B is last.
+    CHECK(json["makespan"] == 1 + 4 * 4.5 + 2);
+    CHECK(json["per_rank"][0]["busy"] == 12);
+    CHECK(json["per_rank"][1]["busy"] == 18);
+    CHECK(json["published_bubble"] == 3);
+}
+
 TEST_CASE("plan balance: before, after, and the slots for a program") {
     const test::TemporaryDirectory folder;
     const auto json =

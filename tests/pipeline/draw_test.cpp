@@ -5,7 +5,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <tuple>
 
+#include "core/error.h"
+#include "core/file_map.h"
 #include "core/json.h"
 
 namespace hadal::pipeline {
@@ -80,6 +83,24 @@ TEST_CASE("draw: the SVG has a cell for each half of each computation, and frame
     }
     CHECK(cells == computations(drawn.schedule, false) + pairs + 6);  // six in the legend
     CHECK(count(svg, "makespan 26, idle 2<") == 1);
+}
+
+TEST_CASE("draw: the pictures of docs/pipeline.md are those that the code draws") {
+    const std::tuple<const char*, int, int> pictures[] = {
+        {"1f1b", 8, 20}, {"interleaved", 4, 12}, {"zb-h1", 8, 20},
+        {"zb-v", 4, 12}, {"dualpipe", 8, 20},    {"dualpipev", 4, 12}};
+    for (const auto& [name, ranks, micro_batches] : pictures) {
+        CAPTURE(name);
+        const Shape shape = {.ranks = ranks, .micro_batches = micro_batches};
+        const double share = double(ranks) / find_schedule(name).stages(shape);
+        const Drawn drawn(name, ranks, micro_batches,
+                          {.stages = {{.forward = share,
+                                       .backward = 2 * share,
+                                       .weight = share,
+                                       .overlapped = 3 * share}}});
+        const std::string path = concat(HADAL_TEST_DATA "/../docs/images/pipeline_", name, ".svg");
+        CHECK(draw_svg(drawn.schedule, drawn.timing, drawn.timeline) == read_file(path));
+    }
 }
 
 TEST_CASE("draw: times of zero give pictures without cells of no number") {

@@ -25,8 +25,7 @@ Shape random_shape(RandomSequence& random) {
     const int ranks = 2 * int(1 + random.below(6));
     return {.ranks = ranks,
             .micro_batches = ranks * int(2 + random.below(3)),
-            .stages_per_rank = int(1 + random.below(3)),
-            .times = random.below(2) == 0 ? StageTimes() : random_times(random)};
+            .stages_per_rank = int(1 + random.below(3))};
 }
 
 Timing random_timing(RandomSequence& random, int stages) {
@@ -45,8 +44,10 @@ Timing random_timing(RandomSequence& random, int stages) {
 TEST_CASE("every schedule: random shapes keep all rules, random times never beat the lower bound") {
     for (uint64_t seed = 0; seed < 60; ++seed) {
         RandomSequence random(seed);
-        const Shape shape = random_shape(random);
+        Shape shape = random_shape(random);
         for (const ScheduleKind& kind : schedule_kinds()) {
+            shape.timing =
+                random.below(2) == 0 ? Timing() : random_timing(random, kind.stages(shape));
             CAPTURE(seed);
             CAPTURE(kind.name);
             CAPTURE(shape.ranks);
@@ -100,11 +101,14 @@ TEST_CASE("zb-v: an order made for the times that hold waits less than one made 
     const Timing timing = {.stages = {measured}};
     const Shape shape = {.ranks = 8, .micro_batches = 60};
     Shape fitted = shape;
-    fitted.times = measured;
+    fitted.timing = timing;
     CHECK(simulate(make_schedule("zb-v", fitted), timing).makespan <
           0.9 * simulate(make_schedule("zb-v", shape), timing).makespan);
-    fitted.times = {.forward = 0, .backward = 0, .weight = 0, .overlapped = 0};
+    fitted.timing = {.stages = {{.forward = 0, .backward = 0, .weight = 0, .overlapped = 0}}};
     CHECK(problems(make_schedule("zb-v", fitted)).empty());
+    fitted.timing = {.message = 0.25};
+    CHECK(simulate(make_schedule("zb-v", fitted), fitted.timing).makespan <
+          0.9 * simulate(make_schedule("zb-v", shape), fitted.timing).makespan);
 }
 
 }  // namespace hadal::pipeline

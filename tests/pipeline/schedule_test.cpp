@@ -46,8 +46,9 @@ TEST_CASE("schedule: shapes that a schedule cannot run are refused with what to 
 }
 
 TEST_CASE("schedule: times that cannot be are refused where the order depends on them") {
-    CHECK(contains(refusal("zb-v", {.ranks = 2, .micro_batches = 2, .times = {.forward = -1}}),
-                   "forward is -1"));
+    CHECK(contains(
+        refusal("zb-v", {.ranks = 2, .micro_batches = 2, .timing = {.stages = {{.forward = -1}}}}),
+        "forward is -1"));
 }
 
 TEST_CASE("schedule: stages and the ranks that hold them") {
