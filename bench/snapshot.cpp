@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -22,9 +23,33 @@ double seconds_since(Clock::time_point begin) {
     return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
+/// Of all threads, the writer's too: other programs on the machine are not in it.
+double processor_seconds() {
+    timespec time{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return double(time.tv_sec) + 1e-9 * double(time.tv_nsec);
+}
+
+struct Step {
+    double seconds;
+    double processor_seconds;
+};
+
 double median(std::vector<double> values) {
     std::ranges::sort(values);
     return values.empty() ? 0 : values[values.size() / 2];
+}
+
+void print(const char* what, const std::vector<Step>& alone, const std::vector<Step>& beside,
+           double Step::* time) {
+    const auto median_of = [&](const std::vector<Step>& steps) {
+        std::vector<double> times;
+        for (const Step& step : steps) times.push_back(step.*time);
+        return median(std::move(times));
+    };
+    std::printf("%-20s  %8.1f ms alone (%zu), %8.1f ms while writing (%zu), %+.1f %%\n", what,
+                1e3 * median_of(alone), alone.size(), 1e3 * median_of(beside), beside.size(),
+                100 * (median_of(beside) / median_of(alone) - 1));
 }
 
 /// Steps alone and steps beside a writer take turns, so that other programs on the machine disturb
@@ -40,11 +65,13 @@ void measure(const std::vector<std::string>& arguments) {
     train::Trainer trainer(context, recipe);
     const std::filesystem::path directory = std::filesystem::path(arguments[1]) / "bench_snapshot";
     checkpoint::SnapshotThread snapshots(directory, {.keep = 1});
-    std::vector<double> alone, beside, pauses, writes;
+    std::vector<Step> alone, beside;
+    std::vector<double> pauses, writes;
     const auto step = [&] {
         const auto begin = Clock::now();
+        const double processor = processor_seconds();
         trainer.step();
-        return seconds_since(begin);
+        return Step{seconds_since(begin), processor_seconds() - processor};
     };
     step();
     snapshots.save(context, trainer.snapshot());  // takes the copy's memory
@@ -57,10 +84,10 @@ void measure(const std::vector<std::string>& arguments) {
         snapshots.save(context, trainer.snapshot());
         pauses.push_back(seconds_since(begin));
         for (;;) {
-            const double seconds = step();
+            const Step taken = step();
             const auto outcomes = snapshots.outcomes();
             if (outcomes.empty()) {
-                beside.push_back(seconds);  // written from its first moment to its last
+                beside.push_back(taken);  // written from its first moment to its last
                 continue;
             }
             writes.push_back(outcomes[0].seconds);
@@ -72,11 +99,8 @@ void measure(const std::vector<std::string>& arguments) {
     std::filesystem::remove_all(directory);
     std::printf("%lld bytes, %d threads\n", static_cast<long long>(bytes), threads.size());
     std::printf("pause of the copy     %8.1f ms\n", 1e3 * median(pauses));
-    std::printf("step alone            %8.1f ms (median of %zu)\n", 1e3 * median(alone),
-                alone.size());
-    std::printf("step while writing    %8.1f ms (median of %zu)\n", 1e3 * median(beside),
-                beside.size());
-    std::printf("growth                %8.1f %%\n", 100 * (median(beside) / median(alone) - 1));
+    print("step, clock", alone, beside, &Step::seconds);
+    print("step, processors", alone, beside, &Step::processor_seconds);
     std::printf("writing takes         %8.1f ms\n", 1e3 * median(writes));
 }
 
