@@ -96,8 +96,8 @@ void ModelRunner::follow(const Step& step, std::span<const int64_t> counts) {
     }
     if (rows == 0) return;
     Tensor out = mtp_hidden_.rows(0, rows);
-    model::forward_mtp_cached(context_, model_, cache_, 0, mtp_input_.rows(0, rows),
-                              ids_.rows(0, rows), sequences_, out);
+    model::forward_mtp_cached(context_, model_, cache_,
+                              {0, mtp_input_.rows(0, rows), ids_.rows(0, rows)}, sequences_, out);
 }
 
 void ModelRunner::draft(const Step& step, std::vector<DraftWish> wishes) {
@@ -134,8 +134,8 @@ void ModelRunner::feed_back(const Step& step, std::span<const DraftWish> wishes)
         last = {.row = i, .length = last.length + 1};
     }
     Tensor out = mtp_hidden_.rows(0, rows);
-    model::forward_mtp_cached(context_, model_, cache_, 0, mtp_input_.rows(0, rows),
-                              ids_.rows(0, rows), sequences_, out);
+    model::forward_mtp_cached(context_, model_, cache_,
+                              {0, mtp_input_.rows(0, rows), ids_.rows(0, rows)}, sequences_, out);
 }
 
 }  // namespace hadal::infer

@@ -80,19 +80,19 @@ void MtpModule::forward_cached(Context& context, const CachedLayout& layout, con
 
 void MtpModule::backward(Context& context, const SequenceLayout& layout, const Tensor& hidden,
                          const MtpSaved& saved, MtpBackward& work, LayerBackward& layer_work,
-                         MtpWeights& gradients, Tensor& d_embed_tokens, Tensor& d_hidden) const {
+                         MtpGradients gradients) const {
     const int64_t width = config_.hidden_size;
     ops::rms_norm_backward_input(context, work.d_normed, saved.output, weights_.shared_head_norm,
                                  saved.output_r, /*add=*/false, work.d_output);
     ops::rms_norm_backward_weight(context, work.d_normed, saved.output, saved.output_r,
-                                  gradients.shared_head_norm);
+                                  gradients.weights.shared_head_norm);
 
     layer_.backward_input(context, layout, work.d_output, saved.layer, layer_work, work.d_x.values);
-    layer_.backward_weight(context, saved.layer, layer_work, gradients.layer);
+    layer_.backward_weight(context, saved.layer, layer_work, gradients.weights.layer);
 
     encode(context, work.d_x);
     weights_.eh_proj.backward_input(context, work.d_x, work.d_joined);
-    const LinearGradientRows rows{work.d_x, saved.joined, gradients.eh_proj};
+    const LinearGradientRows rows{work.d_x, saved.joined, gradients.weights.eh_proj};
     Linear::add_gradients(context, {&rows, 1});
 
     const Tensor d_left = work.d_joined.columns(0, width);
@@ -100,11 +100,12 @@ void MtpModule::backward(Context& context, const SequenceLayout& layout, const T
     ops::rms_norm_backward_input(context, d_left, saved.embedded, weights_.enorm, saved.embedded_r,
                                  /*add=*/false, work.d_embedded);
     ops::rms_norm_backward_weight(context, d_left, saved.embedded, saved.embedded_r,
-                                  gradients.enorm);
-    ops::embedding_backward(context, saved.ids, work.d_embedded, d_embed_tokens);
+                                  gradients.weights.enorm);
+    ops::embedding_backward(context, saved.ids, work.d_embedded, gradients.d_embed_tokens);
     ops::rms_norm_backward_input(context, d_right, hidden, weights_.hnorm, saved.hidden_r,
-                                 /*add=*/false, d_hidden);
-    ops::rms_norm_backward_weight(context, d_right, hidden, saved.hidden_r, gradients.hnorm);
+                                 /*add=*/false, gradients.d_hidden);
+    ops::rms_norm_backward_weight(context, d_right, hidden, saved.hidden_r,
+                                  gradients.weights.hnorm);
 }
 
 }  // namespace hadal::model

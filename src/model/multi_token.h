@@ -40,6 +40,12 @@ inline bool mtp_is_moe(const ModelConfig& config) {
     return config.n_routed_experts > 0;
 }
 
+struct MtpGradients {
+    MtpWeights& weights;     // added to
+    Tensor& d_embed_tokens;  // [vocab, hidden], added to
+    Tensor& d_hidden;        // [tokens, hidden], overwritten
+};
+
 class MtpModule {
   public:
     MtpModule(const ModelConfig& config, const MtpWeights& weights, const Tensor& embed_tokens)
@@ -61,11 +67,10 @@ class MtpModule {
     void recompute(Context& context, const SequenceLayout& layout, const Tensor& hidden,
                    MtpSaved& saved) const;
 
-    /// From work.d_normed [tokens, hidden] all gradients of the module and of the embedding; writes
-    /// d_hidden [tokens, hidden].
+    /// From work.d_normed [tokens, hidden] all gradients of the module and of the embedding.
     void backward(Context& context, const SequenceLayout& layout, const Tensor& hidden,
                   const MtpSaved& saved, MtpBackward& work, LayerBackward& layer_work,
-                  MtpWeights& gradients, Tensor& d_embed_tokens, Tensor& d_hidden) const;
+                  MtpGradients gradients) const;
 
   private:
     void join(Context& context, const Tensor& hidden, MtpSaved& saved) const;

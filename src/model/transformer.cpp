@@ -120,11 +120,18 @@ double mtp_scale(const Saved& saved, const LossOptions& options) {
     return options.mtp_weight / double(saved.mtp.size()) * options.main_scale;
 }
 
+/// Where backward works and where it adds.
+struct BackwardTargets {
+    BackwardSpace& space;
+    Weights& gradients;
+};
+
 /// Loss and backward of the MTP modules, the deepest first. Leaves in space.d_normed what they
 /// contribute to the gradient of saved.normed.
 void backward_mtp(Context& context, const Model& model, const SequenceLayout& layout,
-                  const LossOptions& options, Saved& saved, BackwardSpace& space,
-                  Weights& gradients, LossResult& result) {
+                  const LossOptions& options, Saved& saved, BackwardTargets targets,
+                  LossResult& result) {
+    auto& [space, gradients] = targets;
     Tensor& d_head = model.config.tie_word_embeddings ? gradients.embed_tokens : gradients.lm_head;
     space.mtp.d_normed.fill_zero();
     for (size_t k = saved.mtp.size(); k-- > 0;) {
@@ -137,7 +144,7 @@ void backward_mtp(Context& context, const Model& model, const SequenceLayout& la
         const MtpModule module(model.config, model.weights.mtp[k], model.weights.embed_tokens);
         if (saved.recompute) module.recompute(context, layout, hidden, saved.mtp[k]);
         module.backward(context, layout, hidden, saved.mtp[k], space.mtp, space.layer,
-                        gradients.mtp[k], gradients.embed_tokens, space.d_normed);
+                        {gradients.mtp[k], gradients.embed_tokens, space.d_normed});
         if (k > 0) ops::copy(context, space.d_normed, space.mtp.d_normed);
     }
 }
@@ -287,7 +294,7 @@ LossResult forward_backward(Context& context, const Model& model, const TokenBat
     LossResult result = empty_result(saved);
     if (options.mtp_weight != 0 && !saved.mtp.empty()) {
         forward_mtp(context, model, batch, layout, saved);
-        backward_mtp(context, model, layout, options, saved, space, gradients, result);
+        backward_mtp(context, model, layout, options, saved, {space, gradients}, result);
     } else {
         space.d_normed.fill_zero();
     }

@@ -126,12 +126,15 @@ struct CachedSequence {
 void forward_cached(Context& context, const Model& model, LatentCache& cache, const Tensor& ids,
                     std::span<const CachedSequence> sequences, Tensor& hidden);
 
-/// One MTP module over the step's rows: position i takes `hidden` [tokens, hidden] of token i
-/// (after the final norm) and next_ids [tokens] (token i + 1); writes [tokens, hidden] after
-/// shared_head.norm to `out`. Its row of position i is kept in slot i + 1 of the pages, so that a
-/// slot depends on tokens up to its own; `length` and `cached` count its rows, not slots.
-void forward_mtp_cached(Context& context, const Model& model, LatentCache& cache, int64_t module,
-                        const Tensor& hidden, const Tensor& next_ids,
-                        std::span<const CachedSequence> sequences, Tensor& out);
+struct MtpStep {
+    int64_t module;          // from 0
+    const Tensor& hidden;    // [tokens, hidden] of token i, after the final norm
+    const Tensor& next_ids;  // [tokens] i32: token i + 1
+};
+/// One MTP module over the step's rows; `out` [tokens, hidden] is after shared_head.norm. Its row
+/// of position i is kept in slot i + 1 of the pages, so that a slot depends on tokens up to its
+/// own; `length` and `cached` count its rows, not slots.
+void forward_mtp_cached(Context& context, const Model& model, LatentCache& cache,
+                        const MtpStep& mtp, std::span<const CachedSequence> sequences, Tensor& out);
 
 }  // namespace hadal::model

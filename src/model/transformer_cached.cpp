@@ -75,9 +75,10 @@ void forward_cached(Context& context, const Model& model, LatentCache& cache, co
     ops::rms_norm(context, x, model.weights.norm, model.config.rms_norm_eps, hidden, r);
 }
 
-void forward_mtp_cached(Context& context, const Model& model, LatentCache& cache, int64_t module,
-                        const Tensor& hidden, const Tensor& next_ids,
-                        std::span<const CachedSequence> sequences, Tensor& out) {
+void forward_mtp_cached(Context& context, const Model& model, LatentCache& cache,
+                        const MtpStep& mtp, std::span<const CachedSequence> sequences,
+                        Tensor& out) {
+    const auto& [module, hidden, next_ids] = mtp;
     const int64_t tokens = next_ids.shape()[0];
     const Workspace::Scope scope(context.workspace);
     Step step = make_step(context, tokens, sequences);

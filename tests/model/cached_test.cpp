@@ -152,9 +152,10 @@ TEST_CASE("cached: an MTP module over the cache equals the one over whole sequen
     for (const int64_t chunk : {int64_t(5), int64_t(1), count - 6}) {
         sequence.query_count = chunk;
         Tensor out = Tensor::zeros({chunk, model.config.hidden_size}, DType::f32);
-        forward_mtp_cached(machine.context, model, cache.layers, 0,
-                           saved.normed.rows(sequence.length, chunk),
-                           saved.mtp[0].ids.rows(sequence.length, chunk), {&sequence, 1}, out);
+        forward_mtp_cached(machine.context, model, cache.layers,
+                           {0, saved.normed.rows(sequence.length, chunk),
+                            saved.mtp[0].ids.rows(sequence.length, chunk)},
+                           {&sequence, 1}, out);
         const Tensor expected = saved.mtp[0].normed.rows(sequence.length, chunk);
         CHECK(test::excess(out.values<float>(), expected.values<float>(), 1e-5) < 5e-5);
         sequence.length += chunk;
