@@ -164,7 +164,7 @@ void BatchScheduler::schedule_prompts() {
 
 /// Whether a running sequence is about to cache more of this prompt than the tree knows.
 bool BatchScheduler::is_being_computed(const Sequence& sequence, int64_t known) const {
-    if (!options_.share_prefixes) return false;
+    if (!options_.share_prefixes || !sequence.reuse_prefix) return false;
     return std::ranges::any_of(running_, [&](const Sequence* other) {
         if (other->domain != sequence.domain) return false;
         const auto first = std::ranges::mismatch(other->tokens, sequence.tokens).in1;
@@ -188,7 +188,8 @@ bool BatchScheduler::make_room_for(const Sequence& sequence, int64_t pages) {
 /// Takes what the prefix tree knows of it; the rest of its pages it takes chunk by chunk.
 BatchScheduler::Admission BatchScheduler::admit(Sequence& sequence) {
     PrefixTree::Match match;
-    if (options_.share_prefixes) match = prefixes_.find(sequence.tokens, sequence.domain);
+    const bool reuse = options_.share_prefixes && sequence.reuse_prefix;
+    if (reuse) match = prefixes_.find(sequence.tokens, sequence.domain);
     const auto refuse = [&](Admission why) {
         for (const PageId page : match.pages) pool_.drop(page);
         if (match.partial != kNoPage) pool_.drop(match.partial);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "infer/prompt_lookup.h"
 #include "ops/cross_entropy.h"
 
 namespace hadal::infer {
@@ -21,14 +22,15 @@ SchedulerOptions scheduler_options(const model::Model& model, const EngineOption
                       " tokens (give at least ", bytes, ")"));
     }
     if (options.draft_tokens < 0) refuse("the number of draft tokens must be at least 0");
-    if (options.draft_tokens > 0 && model.config.num_nextn_predict_layers == 0) {
+    const bool by_mtp = options.draft_tokens > 0 && options.draft_source == DraftSource::mtp;
+    if (by_mtp && model.config.num_nextn_predict_layers == 0) {
         refuse("the model has no MTP module to speculate with (use --speculate off)");
     }
     if (options.max_sequences < 1) refuse("at least one sequence must be allowed to run");
     return {.pages = options.cache_bytes / bytes,
             .max_sequences = options.max_sequences,
             .max_step_tokens = std::max(options.max_step_tokens, 2 * options.max_sequences),
-            .lookahead = options.draft_tokens,
+            .lookahead = by_mtp ? options.draft_tokens : 0,
             .share_prefixes = options.share_prefixes};
 }
 
@@ -72,6 +74,7 @@ struct Engine::Active {
     bool finished = false;
     grammar::Position grammar_position = 0;
     std::string failure;  // why no token could be chosen
+    PromptLookup lookup;
 
     // Of the step that runs.
     std::vector<int32_t> chosen;
@@ -84,6 +87,14 @@ struct Engine::Active {
 
     int64_t prompt_tokens() const {
         return int64_t(request.prompt.size());
+    }
+    /// Whether only the last token's row is missing, so that the next step decides another.
+    bool wants_guesses() const {
+        return !finished && request.speculate && last_row == int64_t(sequence.tokens.size()) - 2;
+    }
+    /// Guesses that could still become tokens.
+    int64_t room() const {
+        return std::max<int64_t>(sequence.most_tokens - int64_t(sequence.tokens.size()) - 1, 0);
     }
     bool grammar_is_finished() const {
         return !finished && request.grammar != nullptr &&
@@ -101,7 +112,8 @@ Engine::Engine(Context& context, const model::Model& model, const EngineOptions&
       options_(options),
       scheduler_(scheduler_options(model, options)),
       runner_(context, model, scheduler_.pool().size(),
-              scheduler_options(model, options).max_step_tokens) {}
+              scheduler_options(model, options).max_step_tokens),
+      planner_(options.draft_tokens) {}
 
 Engine::~Engine() = default;
 
@@ -144,6 +156,7 @@ RequestId Engine::submit(Request request) {
     Sequence& sequence = active->sequence;
     sequence.priority = asked.priority;
     sequence.domain = asked.domain;
+    sequence.reuse_prefix = !asked.prompt_logprobs;
     sequence.tokens = asked.prompt;
     sequence.most_tokens =
         std::min(active->prompt_tokens() + asked.max_new_tokens, most_positions());
@@ -211,11 +224,77 @@ bool Engine::step() {
     }
     ++totals_.steps;
     totals_.step_tokens += step.tokens();
+    const bool is_generation = std::ranges::all_of(step.runs, [](const Run& run) {
+        return run.begin + 1 == int64_t(run.sequence->tokens.size());
+    });
+    const int64_t rows = step.tokens();
     runner_.forward(step);
+    score_prompts(step);
     decide(step);
-    if (options_.draft_tokens > 0) follow_and_draft(step);
+    if (options_.draft_tokens > 0) {
+        options_.draft_source == DraftSource::mtp ? follow_and_draft(step) : look_up(step);
+        if (is_generation) planner_.observe_step(rows, seconds(Clock::now() - now));
+    }
     settle(step);
     return true;
+}
+
+/// Log-probabilities of the prompt's tokens in the step, each from the row before it.
+void Engine::score_prompts(const Step& step) {
+    int64_t first_row = 0;
+    for (const Run& run : step.runs) {
+        if (of(run).request.prompt_logprobs) score_prompt(of(run), run, first_row);
+        first_row += run.count;
+    }
+}
+
+void Engine::score_prompt(Active& active, const Run& run, int64_t first_row) {
+    // Rows that were scored before a preemption are not scored again.
+    const auto scored = int64_t(active.result.prompt_logprobs.size());
+    const int64_t end = std::min(run.begin + run.count, active.prompt_tokens() - 1);
+    for (int64_t begin = std::max(run.begin, scored); begin < end; begin += kLogitRows) {
+        const int64_t count = std::min(kLogitRows, end - begin);
+        std::vector<int64_t> rows;
+        for (int64_t i = begin; i < begin + count; ++i) rows.push_back(first_row + i - run.begin);
+        const Tensor logits = runner_.logits(rows);
+        const Workspace::Scope scope(context_.workspace);
+        Tensor targets = context_.workspace.take({count}, DType::i32);
+        std::ranges::copy(
+            std::span(active.request.prompt).subspan(size_t(begin + 1), size_t(count)),
+            targets.values<int32_t>().begin());
+        Tensor losses = context_.workspace.take({count}, DType::f32), no_gradient;
+        ops::cross_entropy(context_, logits, targets, 1, losses, no_gradient);
+        for (int64_t i = 0; i < count; ++i) {
+            const float logprob = -losses.values<float>()[size_t(i)];
+            active.result.prompt_logprobs.push_back(logprob);
+            if (active.request.top_logprobs == 0) continue;
+            active.result.prompt_top.push_back(
+                top_logprobs(logits.row<float>(i), {targets.values<int32_t>()[size_t(i)], logprob},
+                             active.request.top_logprobs));
+        }
+    }
+}
+
+/// Guesses for each of the sequences that may go on after this step.
+int64_t Engine::guesses_for(const Step& step) {
+    const auto sequences =
+        std::ranges::count_if(step.runs, [&](const Run& run) { return of(run).wants_guesses(); });
+    if (sequences == 0) return 0;
+    return options_.adaptive_drafts ? planner_.choose(sequences) : options_.draft_tokens;
+}
+
+/// Guesses from the sequences' own texts.
+void Engine::look_up(const Step& step) {
+    const int64_t guesses = guesses_for(step);
+    for (const Run& run : step.runs) {
+        Active& active = of(run);
+        const auto known = int64_t(run.sequence->tokens.size());
+        const bool goes_on = run.begin <= known - 2 && active.last_row == known - 2;
+        if (!goes_on || active.finished || !active.request.speculate) continue;
+        const int64_t room = run.sequence->most_tokens - known - 1;
+        run.sequence->drafts =
+            active.lookup.guess(run.sequence->tokens, std::clamp<int64_t>(room, 0, guesses));
+    }
 }
 
 /// Chooses the next tokens of all runs that reach their sequence's end, a block of logits at a
@@ -343,6 +422,7 @@ void Engine::report(Active& active, const Tensor& logits, std::span<const float>
     active.result.draft_tokens += drafts;
     totals_.draft_tokens += drafts;
     active.last_row = int64_t(active.sequence.tokens.size()) - 1;
+    if (drafts > 0) planner_.observe_guesses(drafts, int64_t(active.chosen.size()) - 1);
     for (size_t i = 0; i < active.chosen.size() && !active.finished; ++i) {
         if (active.chosen[i] == kNoToken) {
             active.end(active.failure.empty() ? FinishReason::stop : FinishReason::error);
@@ -396,17 +476,16 @@ void Engine::append(Active& active, const GeneratedToken& token) {
 void Engine::follow_and_draft(const Step& step) {
     std::vector<int64_t> counts;
     std::vector<ModelRunner::DraftWish> wishes;
+    const int64_t guesses = guesses_for(step);
     for (size_t i = 0; i < step.runs.size(); ++i) {
         const Run& run = step.runs[i];
         const Active& active = of(run);
         const auto known = int64_t(run.sequence->tokens.size());
         const int64_t count = std::min(active.last_row, known - 2) - run.begin + 1;
         counts.push_back(std::max<int64_t>(count, 0));
-        const bool goes_on = run.begin + counts[i] == known - 1 && !active.finished;
-        if (!goes_on || counts[i] == 0 || !active.request.speculate) continue;
-        const int64_t room = run.sequence->most_tokens - known - 1;
+        if (counts[i] == 0 || !active.wants_guesses()) continue;
         wishes.push_back({.run = i,
-                          .count = std::clamp<int64_t>(room, 0, options_.draft_tokens),
+                          .count = std::min(active.room(), guesses),
                           .num_ids = active.request.num_ids});
     }
     runner_.follow(step, counts);

@@ -17,17 +17,22 @@
 
 #include "core/context.h"
 #include "infer/batch_scheduler.h"
+#include "infer/draft_planner.h"
 #include "infer/model_runner.h"
 #include "infer/request.h"
 #include "model/transformer.h"
 
 namespace hadal::infer {
 
+enum class DraftSource { mtp, prompt_lookup };
+
 struct EngineOptions {
-    int64_t cache_bytes = int64_t(1) << 30;  // of latents; never exceeded
-    int64_t max_sequences = 64;              // that run at one time
-    int64_t max_step_tokens = 512;           // rows of a step
-    int64_t draft_tokens = 0;  // guesses per step, by the first MTP module; 0: no speculation
+    int64_t cache_bytes = int64_t(1) << 30;       // of latents; never exceeded
+    int64_t max_sequences = 64;                   // that run at one time
+    int64_t max_step_tokens = 512;                // rows of a step
+    int64_t draft_tokens = 0;                     // guesses per step at most; 0: no speculation
+    DraftSource draft_source = DraftSource::mtp;  // the first MTP module, or the text so far
+    bool adaptive_drafts = true;                  // fewer guesses, or none, where they do not pay
     bool share_prefixes = true;
 };
 
@@ -91,6 +96,10 @@ class Engine {
                                      int64_t position);
     void report(Active& active, const Tensor& logits, std::span<const float> logprobs);
     void append(Active& active, const GeneratedToken& token);
+    void score_prompts(const Step& step);
+    void score_prompt(Active& active, const Run& run, int64_t first_row);
+    int64_t guesses_for(const Step& step);
+    void look_up(const Step& step);
     void follow_and_draft(const Step& step);
     void settle(const Step& step);
     void finish(Active& active);
@@ -101,6 +110,7 @@ class Engine {
     EngineOptions options_;
     BatchScheduler scheduler_;
     ModelRunner runner_;
+    DraftPlanner planner_;
     std::map<RequestId, std::unique_ptr<Active>> active_;
     EngineStats totals_;
 

@@ -34,6 +34,8 @@ struct RequestResult {
     std::vector<int32_t> tokens;  // without the stop id
     FinishReason finish_reason = FinishReason::length;
     std::string error;
+    std::vector<float> prompt_logprobs;  // if asked for: of the prompt's second token and on
+    std::vector<std::vector<TokenLogprob>> prompt_top;  // and the most probable ones there
     int64_t prompt_tokens = 0;
     int64_t reused_tokens = 0;    // of the prompt, found in the cache
     int64_t draft_tokens = 0;     // proposed
@@ -49,9 +51,10 @@ struct Request {
     int64_t max_new_tokens = 128;
     SamplingOptions sampling = {};
     std::vector<int32_t> stop_ids = {};
-    int64_t num_ids = 0;       // ids below this are chosen; 0: all of the head's
-    bool logprobs = false;     // of every token
-    int64_t top_logprobs = 0;  // and of so many most probable ones
+    int64_t num_ids = 0;           // ids below this are chosen; 0: all of the head's
+    bool logprobs = false;         // of every token
+    int64_t top_logprobs = 0;      // and of so many most probable ones
+    bool prompt_logprobs = false;  // of the prompt's tokens too, which then are all computed
     /// What the text may be, over the tokenizer's vocabulary; shared by requests that want the
     /// same. Where it may end, the stop ids are allowed; where it must, the text is finished.
     std::shared_ptr<grammar::TokenMasks> grammar = {};

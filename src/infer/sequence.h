@@ -15,6 +15,7 @@ struct Sequence {
     int64_t most_tokens = 0;      // it will never have more
     std::vector<int32_t> drafts;  // guesses of what follows, checked by the next step
     uint64_t domain = 0;          // see PrefixTree::find
+    bool reuse_prefix = true;     // whether cached rows may stand for rows of this sequence
 
     // The scheduler's.
     uint64_t arrival = 0;       // order of submission; kept when it is preempted

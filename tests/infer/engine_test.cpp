@@ -73,6 +73,7 @@ Request random_request(RandomSequence& random) {
     if (random.below(3) == 0) request.stop_ids = {int32_t(random.below(kVocab))};
     request.priority = int(random.below(2));
     request.logprobs = true;
+    request.prompt_logprobs = random.below(4) == 0;
     return request;
 }
 
@@ -104,6 +105,8 @@ TEST_CASE("engine: a request's text and log-probabilities have the bits of runni
             options.max_sequences = int64_t(2 + random.below(6));
             options.max_step_tokens = int64_t(16 + random.below(80));
             options.draft_tokens = int64_t(random.below(3));
+            options.adaptive_drafts = random.below(2) == 0;
+            if (random.below(3) == 0) options.draft_source = DraftSource::prompt_lookup;
             options.share_prefixes = random.below(3) > 0;
             Engine engine(machine.context, model, options);
             std::map<RequestId, std::pair<Request, Outcome>> all;
@@ -126,6 +129,7 @@ TEST_CASE("engine: a request's text and log-probabilities have the bits of runni
                 CHECK(outcome.result.tokens == expected.result.tokens);
                 CHECK(outcome.streamed == outcome.result.tokens);
                 CHECK(outcome.logprobs == expected.logprobs);
+                CHECK(outcome.result.prompt_logprobs == expected.result.prompt_logprobs);
                 CHECK(outcome.result.finish_reason == expected.result.finish_reason);
             }
             const EngineStats stats = engine.stats();
@@ -145,7 +149,10 @@ TEST_CASE("engine: log-probabilities are those that scoring gives, of all ids th
     const model::Model model = random_model(machine.context, DType::f32);
     Request request{.prompt = ids_of(20, 1), .max_new_tokens = 5};
     request.logprobs = true;
+    request.prompt_logprobs = true;
     request.top_logprobs = kVocab;
+    RequestResult result;
+    request.on_finish = [&](const RequestResult& end) { result = end; };
     std::vector<std::vector<TokenLogprob>> tops;
     std::vector<GeneratedToken> tokens;
     request.on_token = [&](const GeneratedToken& token) {
@@ -167,6 +174,14 @@ TEST_CASE("engine: log-probabilities are those that scoring gives, of all ids th
         model::allocate_saved(model.config, batch.ids.count(), DType::f32, false, test::owned());
     Tensor logprobs = Tensor::zeros({batch.ids.count()}, DType::f32);
     model::evaluate(machine.context, model, batch, {}, saved, &logprobs);
+    REQUIRE(result.prompt_logprobs.size() == 19);
+    REQUIRE(result.prompt_top.size() == 19);
+    for (size_t i = 0; i < 19; ++i) {
+        CHECK(std::abs(result.prompt_logprobs[i] - logprobs.values<float>()[i]) < 1e-4);
+        CHECK(std::ranges::any_of(result.prompt_top[i], [&](const TokenLogprob& entry) {
+            return entry.id == request.prompt[i + 1] && entry.logprob == result.prompt_logprobs[i];
+        }));
+    }
     for (size_t i = 0; i < tokens.size(); ++i) {
         // Scoring attends in expanded form: equal to rounding.
         CHECK(std::abs(tokens[i].logprob - logprobs.values<float>()[19 + i]) < 1e-4);
@@ -374,4 +389,27 @@ TEST_CASE("engine: a grammar that no token can continue ends its request with an
     CHECK(outcome.streamed.size() == 2);
     CHECK(outcome.result.finish_reason == FinishReason::error);
     CHECK(outcome.result.error.find("no token") != std::string::npos);
+}
+
+TEST_CASE("engine: a text that repeats itself is guessed from itself") {
+    test::Machine machine;
+    const model::Model model = random_model(machine.context, DType::bf16);
+    EngineOptions options = with_pages(model, 16);
+    options.draft_tokens = 3;
+    options.draft_source = DraftSource::prompt_lookup;
+    options.adaptive_drafts = false;
+    Outcome outcome;
+    Engine engine(machine.context, model, options);
+    std::vector<std::string> tokens;
+    for (int64_t id = 0; id < kVocab; ++id) tokens.push_back(std::string(1, char('a' + id)));
+    Request request{.prompt = ids_of(9, 1), .max_new_tokens = 120};
+    request.grammar = std::make_shared<grammar::TokenMasks>(
+        std::make_shared<const grammar::Vocabulary>(tokens),
+        grammar::compile(grammar::parse_ebnf("root ::= \"abcdefg\" root")));  // in circles
+    engine.submit(listening(outcome, request));
+    while (engine.step()) {
+    }
+    CHECK(outcome.result.tokens.size() == 120);
+    CHECK(outcome.result.accepted_tokens > 75);
+    CHECK(engine.stats().steps < 45);
 }
