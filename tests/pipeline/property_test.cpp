@@ -84,18 +84,6 @@ TEST_CASE("every schedule: a slower part or message never ends a step earlier") 
     }
 }
 
-TEST_CASE("lower bound: reached where a rank never waits, and by one micro-batch alone") {
-    const Schedule one_rank = make_schedule("1f1b", {.ranks = 1, .micro_batches = 7});
-    CHECK(lower_bound(one_rank, Timing()) == simulate(one_rank, Timing()).makespan);
-    const Schedule zb_v = make_schedule("zb-v", {.ranks = 4, .micro_batches = 8});
-    CHECK(lower_bound(zb_v, Timing()) == simulate(zb_v, Timing()).makespan);
-    // Down 4 F, up 4 Bi, one W, 6 messages.
-    const Schedule alone = make_schedule("zb-h1", {.ranks = 4, .micro_batches = 1});
-    const Timing timing = {.message = 0.5};
-    CHECK(lower_bound(alone, timing) == 12);
-    CHECK(simulate(alone, timing).makespan == 12);
-}
-
 TEST_CASE("zb-v: an order made for the times that hold waits less than one made for others") {
     const StageTimes measured = {.forward = 49, .backward = 107, .weight = 32, .overlapped = 144};
     const Timing timing = {.stages = {measured}};
