@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "checkpoint/temporary_directory.h"
 #include "cli/program.h"
@@ -123,4 +124,26 @@ TEST_CASE("plan --list-inputs: all keys, and no answer") {
     CHECK(text.find("efficiency.dispatch") != std::string::npos);
     CHECK(text.find("decode.acceptance") != std::string::npos);
     CHECK(text.find("GPU-hours per trillion") == std::string::npos);
+}
+
+TEST_CASE("planning page: every command on it works as it stands") {
+    const test::TemporaryDirectory folder;
+    std::istringstream page(read_file(std::string(HADAL_TEST_DATA) + "/../docs/planning.md"));
+    int commands = 0;
+    for (std::string line; std::getline(page, line);) {
+        if (!line.starts_with("hadal plan ")) continue;
+        CAPTURE(line);
+        std::istringstream words(line.substr(0, line.find('#')));
+        std::vector<std::string> arguments;
+        for (std::string word; words >> word;) arguments.push_back(word);
+        arguments.erase(arguments.begin());
+        // Pictures belong into this test's folder.
+        for (std::string& argument : arguments) {
+            if (argument.ends_with(".svg")) argument = (folder / argument).string();
+        }
+        const Program program(folder.path(), arguments);
+        CHECK(program.wait() == 0);
+        ++commands;
+    }
+    CHECK(commands >= 8);
 }

@@ -1,6 +1,8 @@
 #include "plan/presets.h"
 
 #include <doctest/doctest.h>
+#include <algorithm>
+#include <filesystem>
 #include <string>
 
 #include "core/error.h"
@@ -100,6 +102,29 @@ TEST_CASE("inputs: a short name is enough where one key ends so, or the layout's
                          doctest::Contains("prefill.redundant or decode.redundant"), Error);
     CHECK_THROWS_WITH_AS(full_input_name("layout.bach", "test"),
                          doctest::Contains("did you mean 'layout.batch'"), Error);
+}
+
+TEST_CASE("presets: what is compiled in is what the folder of recipes holds") {
+    const std::filesystem::path recipes = std::filesystem::path(HADAL_TEST_DATA) / "../recipes";
+    for (const auto kind : {PresetKind::cluster, PresetKind::scenario}) {
+        const char* folder = kind == PresetKind::cluster ? "clusters" : "scenarios";
+        std::vector<std::string> files;
+        for (const auto& entry : std::filesystem::directory_iterator(recipes / folder)) {
+            if (entry.path().extension() != ".toml") continue;
+            files.push_back(entry.path().stem().string());
+            CAPTURE(files.back());
+            Inputs from_file = test::published_run(), compiled = test::published_run();
+            apply_preset(from_file, kind, entry.path().string());
+            apply_preset(compiled, kind, files.back());
+            const auto keys = input_keys(from_file), same = input_keys(compiled);
+            for (size_t i = 0; i < keys.size(); ++i)
+                CHECK(input_text(keys[i]) == input_text(same[i]));
+        }
+        std::vector<std::string> names = preset_names(kind);
+        std::ranges::sort(files);
+        std::ranges::sort(names);
+        CHECK(files == names);
+    }
 }
 
 }  // namespace hadal::plan
