@@ -241,9 +241,10 @@ std::string grid_svg(const std::string& title, const std::vector<LineChart>& cha
     const double rows = std::ceil(double(charts.size()) / double(columns));
     std::string svg = opening(kWidth * double(columns), kTitle + kHeight * rows, title);
     for (size_t i = 0; i < charts.size(); ++i) {
-        svg += concat("<g transform=\"translate(", kWidth * double(i % columns), " ",
-                      kTitle + kHeight * double(i / columns), ")\">\n", line_chart_svg(charts[i]),
-                      "</g>\n");
+        const size_t row = i / columns, column = i % columns;
+        svg +=
+            concat("<g transform=\"translate(", kWidth * double(column), " ",
+                   kTitle + kHeight * double(row), ")\">\n", line_chart_svg(charts[i]), "</g>\n");
     }
     return svg + "</svg>\n";
 }

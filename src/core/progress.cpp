@@ -37,7 +37,7 @@ std::string duration_text(double seconds) {
         std::snprintf(text, sizeof text, "%lld s", whole);
     } else if (whole < 3600) {
         std::snprintf(text, sizeof text, "%lld:%02lld", whole / 60, whole % 60);
-    } else if (whole < 48 * 3600) {
+    } else if (whole < 48 * 3600LL) {
         std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60,
                       whole % 60);
     } else {

@@ -318,7 +318,7 @@ void check_parameters(const ModelConfig& config, const checkpoint::HuggingFace& 
             throw Error(Error::Kind::corrupt_file,
                         concat("tensor '", parameter.name, "' is ", stored->shape.text(),
                                ", config.json asks for ", parameter.shape.text(), ": ",
-                               files.directory().string()));
+                               files.path_of(*stored).string()));
         }
     }
 }
