@@ -76,7 +76,7 @@ void measure(const std::vector<std::string>& arguments) {
     step();
     snapshots.save(context, trainer.snapshot());  // takes the copy's memory
     int64_t bytes = 0;
-    for (int round = 0; round < 8; ++round) {
+    for (int round = 0; round < 5; ++round) {
         snapshots.wait();
         snapshots.outcomes();
         for (int i = 0; i < 6; ++i) alone.push_back(step());

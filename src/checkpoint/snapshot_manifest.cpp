@@ -86,7 +86,7 @@ SnapshotManifest read_manifest(const std::filesystem::path& snapshot) {
     if (!std::filesystem::exists(path, ignored)) corrupt(snapshot, "snapshot has no manifest");
     const nlohmann::json json = parse_json(read_file(path), path.string());
     try {
-        const auto format = json.at("format").get<int64_t>();
+        const auto format = json.value("format", int64_t{1});
         if (format != kFormat) {
             corrupt(path, concat("snapshot has format ", format, ", this program reads ", kFormat,
                                  " (continue the run with the program that wrote it)"));

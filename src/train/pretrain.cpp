@@ -101,14 +101,12 @@ class Run {
 
   private:
     void prepare() {
-        if (!options_.resume && holds_run(out_)) {
-            if (!options_.force) {
-                throw Error(Error::Kind::bad_input,
-                            concat("there is a run already: ", out_.string(),
-                                   " (--resume continues it, --force deletes it, --set run.out=… "
-                                   "starts another)"));
-            }
-            delete_run(out_);
+        const bool in_the_way = !options_.resume && holds_run(out_);
+        if (in_the_way && !options_.force) {
+            throw Error(Error::Kind::bad_input,
+                        concat("there is a run already: ", out_.string(),
+                               " (--resume continues it, --force deletes it, --set run.out=… "
+                               "starts another)"));
         }
         checkpoint::create_directories_durably(out_);
         if (!lock_) lock_ = std::make_unique<RunLock>(out_);
@@ -116,6 +114,7 @@ class Run {
             options_.warn(concat("this file system has no locks, start no second job there: ",
                                  out_.string()));
         }
+        if (in_the_way) delete_run(out_);
         if (options_.resume) {
             remove_leftovers(out_);
             auto latest = checkpoint::open_latest_snapshot(out_ / "snapshots");
@@ -256,7 +255,12 @@ class Run {
         if (!recipe_.snapshot.background) {
             take(snapshots_.save_now(trainer_.snapshot()));
         } else {
+            const auto begin = Clock::now();
             snapshots_.save(context_, trainer_.snapshot());
+            const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+            if (seconds > 1) {
+                log_->note(concat("waited ", seconds, " s for the snapshot before, and the copy"));
+            }
         }
         log_->draw(recipe_.log.log_axis);
     }

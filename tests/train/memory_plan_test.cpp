@@ -47,6 +47,19 @@ TEST_CASE("memory plan: bf16 moments take 4 bytes a parameter, f32 ones 8") {
     CHECK(rounded.master == wide.master);
 }
 
+TEST_CASE("memory plan: what is kept beside training is counted") {
+    const test::TemporaryDirectory folder;
+    const MemoryPlan plan =
+        plan_memory(test::small_recipe(folder, {"optimizer.moments=bf16", "ema.decay=0.9"}));
+    CHECK(plan.average == 4 * plan.parameters);
+    CHECK(plan.snapshot_copy == (4 + 2 + 2 + 4) * plan.parameters);
+    const MemoryPlan bare = plan_memory(
+        test::small_recipe(folder, {"optimizer.moments=bf16", "snapshot.background=false"}));
+    CHECK(bare.average == 0);
+    CHECK(bare.snapshot_copy == 0);
+    CHECK(plan.total() == bare.total() + plan.average + plan.snapshot_copy);
+}
+
 TEST_CASE("memory plan: activations are those that a trainer allocates") {
     const test::TemporaryDirectory folder;
     for (const std::string set :
