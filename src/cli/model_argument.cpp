@@ -49,6 +49,24 @@ model::Model open_model(const std::filesystem::path& directory, std::optional<DT
     return model;
 }
 
+model::Model scored_model_argument(const Arguments& arguments, int64_t positions) {
+    if (!arguments.flag("--fp8")) return model_argument(arguments, positions);
+    if (arguments.globals().dtype.value_or(DType::bf16) != DType::bf16) {
+        throw Error(Error::Kind::usage, "--fp8 computes in bf16 besides, not in f32");
+    }
+    const std::filesystem::path directory = arguments.path("MODEL");
+    require_path(directory);
+    std::vector<std::string> unknown;
+    model::Model model = model::load_fp8_model(directory, positions, &unknown);
+    warn_of_unknown(unknown, directory);
+    return model;
+}
+
+Option fp8_option() {
+    return {.name = "--fp8",
+            .help = "quantise activations too, as FP8 training does; for block-FP8 models"};
+}
+
 model::Model model_argument(const Arguments& arguments, int64_t positions) {
     return open_model(arguments.path("MODEL"), arguments.globals().dtype, positions);
 }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "cli/arguments.h"
+#include "cli/command.h"
 #include "model/transformer.h"
 
 namespace hadal::cli {
@@ -17,6 +18,10 @@ model::ModelConfig config_argument(const Arguments& arguments, std::string_view 
 /// model::load_model. Warns on standard error of tensors that the configuration does not know.
 model::Model open_model(const std::filesystem::path& directory, std::optional<DType> dtype,
                         int64_t positions = 0);
+/// A block-FP8 checkpoint whose linear layers multiply in FP8, if --fp8 is given; else as
+/// model_argument.
+model::Model scored_model_argument(const Arguments& arguments, int64_t positions = 0);
+Option fp8_option();
 /// The model named MODEL in the type that --dtype asks for.
 model::Model model_argument(const Arguments& arguments, int64_t positions = 0);
 

@@ -3,6 +3,7 @@
 
 #include "cli/arguments.h"
 #include "cli/machine.h"
+#include "cli/model_argument.h"
 #include "cli/report.h"
 #include "cli/text_model.h"
 #include "core/file_map.h"
@@ -15,8 +16,9 @@ namespace {
 void run_perplexity(const Arguments& arguments, Report& report) {
     Machine machine(arguments.globals());
     const std::string text = read_file(arguments.path("--text"));
-    const TextModel text_model =
-        text_model_argument(arguments, arguments.integer("--context", 2, INT32_MAX));
+    const TextModel text_model = with_tokenizer(
+        scored_model_argument(arguments, arguments.integer("--context", 2, INT32_MAX)),
+        arguments.path("MODEL"));
     const int64_t window =
         arguments.integer("--context", 2, text_model.model.config.max_position_embeddings);
     const eval::TextScore score =
@@ -39,6 +41,7 @@ extern const Command kPerplexity = {
             {.name = "MODEL", .help = "a model directory", .required = true},
             {.name = "--text", .value = "FILE", .help = "the text", .required = true},
             {.name = "--context", .value = "N", .help = "tokens of one window", .fallback = "512"},
+            fp8_option(),
         },
     .run = run_perplexity,
 };

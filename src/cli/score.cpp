@@ -132,7 +132,7 @@ void report_sequences(const model::TokenBatch& batch, const Tensor& log_probabil
 void run_score(const Arguments& arguments, Report& report) {
     Machine machine(arguments.globals());
     Context& context = machine.context();
-    const model::Model model = model_argument(arguments);
+    const model::Model model = scored_model_argument(arguments);
     const model::TokenBatch batch = batch_of(read_sequences(arguments, model.config.vocab_size));
     const bool mtp = arguments.flag("--mtp"), gradients_wanted = arguments.flag("--gradients");
     if (mtp && model.config.num_nextn_predict_layers == 0) {
@@ -140,8 +140,8 @@ void run_score(const Arguments& arguments, Report& report) {
                     concat("--mtp: this model has no MTP module: ", arguments.text("MODEL")));
     }
     const int64_t tokens = batch.ids.count();
-    const DType dtype = model.weights.embed_tokens.dtype();
-    model::Saved saved = model::allocate_saved(model.config, tokens, dtype, mtp, model::owned);
+    const model::Precision precision = model::precision_of(model);
+    model::Saved saved = model::allocate_saved(model.config, tokens, precision, mtp, model::owned);
     Tensor log_probabilities = Tensor::zeros({tokens}, DType::f32);
     const double targets = double(tokens) - double(batch.starts.size() - 1);
     const model::LossOptions options{.main_scale = 1 / targets, .mtp_weight = mtp ? 1.0 : 0.0};
@@ -151,7 +151,7 @@ void run_score(const Arguments& arguments, Report& report) {
     if (gradients_wanted) {
         model::Weights gradients = model::zero_gradients(model.config);
         model::BackwardSpace space =
-            model::allocate_backward(model.config, tokens, dtype, mtp, model::owned);
+            model::allocate_backward(model.config, tokens, precision, mtp, model::owned);
         model::forward_backward(context, model, batch, options, saved, space, gradients);
         add_gradients(model.config, gradients, dump);
     }
@@ -190,6 +190,7 @@ extern const Command kScore = {
             {.name = "--gradients",
              .help = "store the gradient of the mean loss for every parameter too"},
             {.name = "--mtp", .help = "run the MTP modules too"},
+            fp8_option(),
         },
     .run = run_score,
 };

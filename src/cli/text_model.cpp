@@ -1,5 +1,7 @@
 #include "cli/text_model.h"
 
+#include <utility>
+
 #include "cli/model_argument.h"
 
 namespace hadal::cli {
@@ -16,9 +18,8 @@ int64_t draft_tokens(const Arguments& arguments, const model::ModelConfig& confi
 
 }  // namespace
 
-TextModel open_text_model(const std::filesystem::path& directory, std::optional<DType> dtype,
-                          int64_t positions) {
-    TextModel result{open_model(directory, dtype, positions), text::Tokenizer::load(directory)};
+TextModel with_tokenizer(model::Model model, const std::filesystem::path& directory) {
+    TextModel result{std::move(model), text::Tokenizer::load(directory)};
     const int64_t vocab = result.model.config.vocab_size;
     if (result.tokenizer.vocab_size() > vocab) {
         throw Error(Error::Kind::corrupt_file,
@@ -27,6 +28,11 @@ TextModel open_text_model(const std::filesystem::path& directory, std::optional<
                            " (tokenizer.json belongs to another model)"));
     }
     return result;
+}
+
+TextModel open_text_model(const std::filesystem::path& directory, std::optional<DType> dtype,
+                          int64_t positions) {
+    return with_tokenizer(open_model(directory, dtype, positions), directory);
 }
 
 TextModel text_model_argument(const Arguments& arguments, int64_t positions) {

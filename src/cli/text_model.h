@@ -16,6 +16,8 @@ struct TextModel {
 /// A model and the tokenizer beside it. `dtype` and `positions` as open_model.
 TextModel open_text_model(const std::filesystem::path& directory, std::optional<DType> dtype,
                           int64_t positions = 0);
+/// A model and the tokenizer of its directory. Error(corrupt_file) if that knows more tokens.
+TextModel with_tokenizer(model::Model model, const std::filesystem::path& directory);
 /// Those of the model named MODEL.
 TextModel text_model_argument(const Arguments& arguments, int64_t positions = 0);
 

@@ -12,7 +12,7 @@ TextScore score_text(Context& context, const model::Model& model, const text::To
     const int64_t lead = bos ? 1 : 0;
     if (int64_t(ids.size()) + lead < 2)
         throw Error(Error::Kind::bad_input, "nothing to score: the text has fewer than two tokens");
-    const DType dtype = model.weights.embed_tokens.dtype();
+    const model::Precision precision = model::precision_of(model);
     model::Saved saved;
     int64_t allocated = 0;
     TextScore score;
@@ -25,7 +25,7 @@ TextScore score_text(Context& context, const model::Model& model, const text::To
         const model::TokenBatch batch = model::make_batch(row);
         if (batch.ids.count() != allocated) {
             allocated = batch.ids.count();
-            saved = model::allocate_saved(model.config, allocated, dtype, false, model::owned);
+            saved = model::allocate_saved(model.config, allocated, precision, false, model::owned);
         }
         const model::LossResult result = model::evaluate(context, model, batch, {}, saved);
         score.loss += result.loss_sum;

@@ -335,6 +335,31 @@ Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& f
     return weights;
 }
 
+Weights load_codes(const ModelConfig& config, const checkpoint::HuggingFace& files,
+                   std::vector<std::string>* unknown) {
+    if (!config.block_fp8) {
+        throw Error(Error::Kind::bad_input,
+                    concat("no block-FP8 checkpoint: ", files.directory().string(),
+                           " (hadal quantize MODEL --to fp8 writes one)"));
+    }
+    Weights weights = load_weights(config, files, DType::bf16, unknown);
+    for (const Parameter& parameter : parameters(config, weights)) {
+        if (parameter.linear == nullptr) continue;
+        Linear& linear = *parameter.linear;
+        if (files.find(parameter.name)->dtype == DType::f8_e4m3) {
+            linear.codes = {.codes = files.load(parameter.name),
+                            .scale = files.load(parameter.name + "_scale_inv", DType::f32),
+                            .tiling = formats::kBlockTiles};
+        } else {  // eh_proj, which checkpoints hold in bf16
+            linear.codes = TiledMatrix::uninitialized(parameter.shape, formats::kBlockTiles);
+            formats::quantize_tiles(linear.weight, linear.codes);
+        }
+        linear.codes_along_out = linear.codes;
+        linear.weight = Tensor();
+    }
+    return weights;
+}
+
 std::vector<std::string> unknown_tensors(const ModelConfig& config,
                                          const checkpoint::HuggingFace& files) {
     Weights none;

@@ -131,6 +131,10 @@ void check_parameters(const ModelConfig& config, const checkpoint::HuggingFace& 
 /// tensors are listed in `unknown`.
 Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files,
                      const Precision& precision, std::vector<std::string>* unknown = nullptr);
+/// The weights of a block-FP8 checkpoint as they lie there: linear layers have codes and no
+/// weights, for passes in FP8 (Precision(Fp8Recipe())). Error(bad_input) if it is none.
+Weights load_codes(const ModelConfig& config, const checkpoint::HuggingFace& files,
+                   std::vector<std::string>* unknown = nullptr);
 /// Codes of all linear layers: after every change of their weights. Nothing without FP8.
 void quantize_linears(Context& context, const ModelConfig& config, const Precision& precision,
                       Weights& weights);

@@ -170,6 +170,12 @@ void count_experts(Context& context, const Model& model, const TokenBatch& batch
         add_expert_loads(context, mtp.layer, batch, options, result);
 }
 
+Tensor table_for(const ModelConfig& config, int64_t positions, DType dtype) {
+    const int64_t most = config.max_position_embeddings;
+    return rotary_table(config, positions > 0 ? std::min(positions, most) : most,
+                        statistics_dtype(dtype));
+}
+
 LossResult empty_result(const Saved& saved) {
     LossResult result;
     result.mtp_loss_sum.resize(saved.mtp.size());
@@ -185,10 +191,23 @@ Model load_model(const std::filesystem::path& directory, DType dtype, int64_t po
     Model model;
     model.config = stored_config(files);
     model.weights = load_weights(model.config, files, dtype, unknown);
-    const int64_t most = model.config.max_position_embeddings;
-    model.cos_sin = rotary_table(model.config, positions > 0 ? std::min(positions, most) : most,
-                                 statistics_dtype(dtype));
+    model.cos_sin = table_for(model.config, positions, dtype);
     return model;
+}
+
+Model load_fp8_model(const std::filesystem::path& directory, int64_t positions,
+                     std::vector<std::string>* unknown) {
+    const auto files = checkpoint::HuggingFace::open(directory);
+    Model model;
+    model.config = stored_config(files);
+    model.weights = load_codes(model.config, files, unknown);
+    model.cos_sin = table_for(model.config, positions, DType::bf16);
+    return model;
+}
+
+Precision precision_of(const Model& model) {
+    if (has_block_codes(model.weights)) return Precision(Fp8Recipe());
+    return model.weights.embed_tokens.dtype();
 }
 
 TokenBatch make_batch(const Tensor& rows) {

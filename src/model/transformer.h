@@ -27,6 +27,12 @@ struct Model {
 /// max_position_embeddings, which no larger number exceeds.
 Model load_model(const std::filesystem::path& directory, DType dtype, int64_t positions = 0,
                  std::vector<std::string>* unknown = nullptr);
+/// The same of a block-FP8 checkpoint, for whole sequences only: linear layers multiply its codes
+/// by quantised activations, as the training that wrote it did.
+Model load_fp8_model(const std::filesystem::path& directory, int64_t positions = 0,
+                     std::vector<std::string>* unknown = nullptr);
+/// How a loaded model computes: in the type of its weights, or in FP8.
+Precision precision_of(const Model& model);
 
 /// Whole sequences for training and scoring.
 struct TokenBatch {
