@@ -96,7 +96,12 @@ std::vector<data::Source> sources_of(const Arguments& arguments) {
         return *source;
     };
     for (const Pair& pair : pairs(arguments, "--match")) {
-        existing(pair, "--match").patterns = split_at_commas(pair.value);
+        std::vector<std::string> patterns = split_at_commas(pair.value);
+        if (std::ranges::find(patterns, "") != patterns.end()) {
+            throw Error(Error::Kind::usage, concat("--match ", pair.name, "=", pair.value,
+                                                   ": a pattern is empty (write .h,README)"));
+        }
+        existing(pair, "--match").patterns = std::move(patterns);
     }
     for (const Pair& pair : pairs(arguments, "--weight")) {
         existing(pair, "--weight").weight = number_in(pair, "--weight");
