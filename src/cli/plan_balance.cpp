@@ -30,7 +30,7 @@ constexpr int64_t kMaxLayers = 1000;
 
 /// `expert_load.json` of a training run, or the table alone: one list of numbers for each layer.
 Loads loads_of_file(const Arguments& arguments) {
-    const std::string where = arguments.text("--load");
+    const std::string& where = arguments.text("--load");
     const auto malformed = [&where](const std::string& what) {
         throw Error(Error::Kind::corrupt_file,
                     concat(what, ": ", where,

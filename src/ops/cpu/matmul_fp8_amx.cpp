@@ -209,7 +209,7 @@ class TileProduct {
         : product_(product),
           tile_(tile),
           scratch_(scratch),
-          buffers_(*reinterpret_cast<Buffers*>(
+          buffers_(*reinterpret_cast<Buffers*>(  // NOLINT(performance-no-int-to-ptr): page aligned
               (reinterpret_cast<uintptr_t>(scratch.memory) + kPage - 1) / kPage * kPage)),
           width_(least(16, tile.n_count)) {}
 
