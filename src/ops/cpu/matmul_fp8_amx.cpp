@@ -182,7 +182,7 @@ void multiply_tiles(const std::byte* a, int64_t a_next, const std::byte* b, int6
             if constexpr (column_tiles == 2) _tile_dpbf16ps(3, 5, 7);
         }
         promotion.advance(groups);
-        ahead.advance(ahead_count);
+        if (i == 0) ahead.advance(ahead_count);
     }
     _tile_stored(0, sums, 64);
     if constexpr (column_tiles == 2) _tile_stored(1, sums + kSumStride, 64);
@@ -211,7 +211,10 @@ class TileProduct {
           scratch_(scratch),
           buffers_(*reinterpret_cast<Buffers*>(  // NOLINT(performance-no-int-to-ptr): page aligned
               (reinterpret_cast<uintptr_t>(scratch.memory) + kPage - 1) / kPage * kPage)),
-          width_(least(16, tile.n_count)) {}
+          width_(least(16, tile.n_count)) {
+        promotion_.add = product.add;
+        promotion_.stride = product.c_stride;
+    }
 
     void compute() {
         for (int64_t k = 0; k < product_.k || k == 0; k += kPart) {
@@ -275,8 +278,8 @@ class TileProduct {
         for (int64_t m = 0; m < tile_.m_count; m += kBlock) {
             RowDecoder ahead = row_decoder(m + kBlock);
             const int64_t rows = least(kBlock, tile_.m_count - m);
-            const int64_t ahead_count =
-                (ahead.left() + across * steps() - 1) / (steps() == 0 ? 1 : across * steps());
+            const int64_t slots = across * (end_ - begin_ + product_.block - 1) / product_.block;
+            const int64_t ahead_count = slots == 0 ? 0 : (ahead.left() + slots - 1) / slots;
             for (int64_t n = 0; n < tile_.n_count; n += kBlock) {
                 const BlockShape shape = {{least(16, rows), rows > 16 ? rows - 16 : 0},
                                           {width_, tile_.n_count - n > 16 ? width_ : 0}};
@@ -287,7 +290,7 @@ class TileProduct {
             ahead.advance(ahead.left());
         }
         promotion_.advance(4);
-        promotion_ = {};
+        promotion_.rows = 0;
     }
 
     void multiply_block(int64_t m, int64_t n, const BlockShape& shape, RowDecoder& ahead,
@@ -315,7 +318,7 @@ class TileProduct {
                 run(multiply_tiles<Out, 1, 1>);
             }
             promotion_.advance(4);
-            if (k == begin_) promotion_ = promotion_of(m, n, shape, totals, sums);
+            if (k == begin_) prepare_promotion(m, n, shape, totals, sums);
             promotion_.group = 0;
             promotion_.row_scales = buffers_.row_scales[index] + m;
             promotion_.column_scales = buffers_.column_scales[index] + n;
@@ -328,23 +331,20 @@ class TileProduct {
         }
     }
 
-    Promotion<Out> promotion_of(int64_t m, int64_t n, const BlockShape& shape, float* totals,
-                                const std::byte* sums) {
-        Promotion<Out> promotion;
-        promotion.sums = sums;
-        promotion.totals = totals;
-        promotion.rows = shape.rows[0] + shape.rows[1];
-        promotion.two_columns = shape.columns[1] > 0;
-        promotion.add = product_.add;
-        if (!product_.c_transposed) {
-            const int64_t columns = tile_.n_count - n;
-            promotion.stride = product_.c_stride;
-            promotion.c = static_cast<Out*>(product_.c) + (tile_.m_begin + m) * product_.c_stride +
-                          tile_.n_begin + n;
-            promotion.lanes[0] = first_lanes(columns);
-            promotion.lanes[1] = first_lanes(columns > 16 ? columns - 16 : 0);
-        }
-        return promotion;
+    /// Member by member: a copy of the whole would be read before its parts have left the store
+    /// buffer, behind the tiles' sums, and stand still until those are in memory.
+    void prepare_promotion(int64_t m, int64_t n, const BlockShape& shape, float* totals,
+                           const std::byte* sums) {
+        promotion_.sums = sums;
+        promotion_.totals = totals;
+        promotion_.rows = shape.rows[0] + shape.rows[1];
+        promotion_.two_columns = shape.columns[1] > 0;
+        if (product_.c_transposed) return;
+        const int64_t columns = tile_.n_count - n;
+        promotion_.c = static_cast<Out*>(product_.c) + (tile_.m_begin + m) * product_.c_stride +
+                       tile_.n_begin + n;
+        promotion_.lanes[0] = first_lanes(columns);
+        promotion_.lanes[1] = first_lanes(columns > 16 ? columns - 16 : 0);
     }
 
     void store_transposed(int64_t m, int64_t n, const BlockShape& shape, const float* totals) {

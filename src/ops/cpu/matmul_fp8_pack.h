@@ -21,7 +21,8 @@ inline __mmask64 first_bytes(int64_t count) {
 }
 
 /// Decodes up to 32 rows of an operand into tiles [16][32], step after step of k, for the first 16
-/// rows and then for the others; zeros behind the last k. A little at a time, beside other work.
+/// rows and then for the others; zeros behind the last k. A little at a time, beside other work: a
+/// portion is a row, or a square of 16 rows and 32 of k where k is not contiguous.
 class RowDecoder {
   public:
     RowDecoder() = default;
@@ -30,7 +31,7 @@ class RowDecoder {
         : x_(&x), begin_(begin), count_(count), k_begin_(k_begin), k_end_(k_end), to_(to) {
         const int64_t k_count = k_end - k_begin;
         steps_ = (k_count + 31) / 32;
-        left_ = x.k_contiguous ? count * ((k_count + kRun - 1) / kRun) : (count + 15) / 16 * steps_;
+        left_ = !x.k_contiguous ? (count + 15) / 16 * steps_ : k_count > 0 ? count : 0;
     }
 
     /// Portions of work that are not done.
@@ -45,51 +46,47 @@ class RowDecoder {
             if (!x_->k_contiguous) {
                 decode_square(decoder);
             } else if (x_->code == Code::bf16) {
-                copy_run();
+                copy_row();
             } else {
-                decode_run(decoder);
+                decode_row_of_codes(decoder);
             }
         }
     }
 
   private:
-    static constexpr int64_t kRun = 128;  // of k, a portion where k is contiguous
-
     std::byte* place(int64_t row, int64_t k) const {
         return to_ + (row / 16 * steps_ + k / 32) * 1024 + row % 16 * 64;
     }
 
-    /// kRun values of a row.
-    void decode_run(const Decoder512& decoder) {
+    void decode_row_of_codes(const Decoder512& decoder) {
         const auto* codes =
             static_cast<const uint8_t*>(x_->data) + (begin_ + row_) * x_->stride + k_begin_;
-        const int64_t k_count = k_end_ - k_begin_;
-        const int64_t end = k_ + kRun < k_count ? k_ + kRun : k_count;
-        for (; k_ < end; k_ += 64) {
+        std::byte* to = place(row_++, 0);
+        int64_t left = k_end_ - k_begin_;
+        const int64_t part = left;  // the next one is decoded after all other rows of the tile
+        for (; left >= 64; left -= 64, codes += 64, to += 2 * 1024) {
             __m512i values[2];
-            decoder.decode(_mm512_maskz_loadu_epi8(first_bytes(k_count - k_), codes + k_), values);
-            _mm512_store_si512(place(row_, k_), values[0]);
-            if (k_count - k_ > 32) _mm512_store_si512(place(row_, k_ + 32), values[1]);
+            decoder.decode(_mm512_loadu_si512(codes), values);
+            _mm512_store_si512(to, values[0]);
+            _mm512_store_si512(to + 1024, values[1]);
+            _mm_prefetch(codes + part, _MM_HINT_T1);
         }
-        next_row();
+        if (left > 0) {
+            __m512i values[2];
+            decoder.decode(_mm512_maskz_loadu_epi8(first_bytes(left), codes), values);
+            _mm512_store_si512(to, values[0]);
+            if (left > 32) _mm512_store_si512(to + 1024, values[1]);
+        }
     }
 
-    void copy_run() {
+    void copy_row() {
         const auto* values =
             static_cast<const bf16*>(x_->data) + (begin_ + row_) * x_->stride + k_begin_;
-        const int64_t k_count = k_end_ - k_begin_;
-        const int64_t end = k_ + kRun < k_count ? k_ + kRun : k_count;
-        for (; k_ < end; k_ += 32) {
-            const __mmask32 lanes = k_count - k_ >= 32 ? ~0u : (1u << (k_count - k_)) - 1;
-            _mm512_store_si512(place(row_, k_), _mm512_maskz_loadu_epi16(lanes, values + k_));
+        std::byte* to = place(row_++, 0);
+        for (int64_t left = k_end_ - k_begin_; left > 0; left -= 32, values += 32, to += 1024) {
+            const __mmask32 lanes = left >= 32 ? ~0u : (1u << left) - 1;
+            _mm512_store_si512(to, _mm512_maskz_loadu_epi16(lanes, values));
         }
-        next_row();
-    }
-
-    void next_row() {
-        if (k_ < k_end_ - k_begin_) return;
-        k_ = 0;
-        ++row_;
     }
 
     /// Sixteen rows over 32 values of k, stored [k][rows]. Lane q of a vector takes k = 8q + i
