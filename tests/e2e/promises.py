@@ -42,6 +42,7 @@ def verbs():
 # What the examples need to be quick; they are run as they stand otherwise.
 SHORTER = {
     "bench train": " --steps 1 --set model.num_hidden_layers=2 --set batch.sequences=1 --set batch.micro_batch=1",
+    "bench fp8-accumulation": " --rows 8",
     "data collect": " --limit code=2000000",
     "train": " --set run.steps=2 --set learning_rate.warmup_steps=1",
 }
