@@ -204,9 +204,10 @@ void AttentionMla::forward_cached(Context& context, const CachedLayout& layout, 
     const int64_t v = config_.v_head_dim;
     const int64_t rank = config_.kv_lora_rank;
     const Workspace::Scope scope(context.workspace);
-    Tensor q_latent = context.workspace.take({tokens, heads * rank}, dtype);
-    Tensor q_pe = context.workspace.take({tokens, heads * rope}, dtype);
-    Tensor u = context.workspace.take({tokens, heads * rank}, dtype);
+    Tensor q_latent =
+        context.workspace.take({tokens, heads * rank}, dtype);            // [tokens, heads·rank]
+    Tensor q_pe = context.workspace.take({tokens, heads * rope}, dtype);  // [tokens, heads·rope]
+    Tensor u = context.workspace.take({tokens, heads * rank}, dtype);     // [tokens, heads·rank]
 
     // W^UK moves from the keys to the query: q_nope·(W^UK c) = (W^UKᵀ q_nope)·c.
     std::vector<ops::Product> products;

@@ -95,6 +95,7 @@ void Experts::route(Context& context, const Tensor& x, ExpertsSaved& saved) cons
     const Workspace::Scope scope(context.workspace);
     // Products of bf16 are exact in float32 and the sum is float32: the router runs in float32 in
     // every model.
+    // [tokens, experts] f32
     Tensor logits = context.workspace.take(saved.scores.shape(), saved.scores.dtype());
     ops::matmul_nt(context, x, weights_.gate, logits);
     ops::gate_topk(context, logits, weights_.e_score_correction_bias, config_.gate_options(),
@@ -125,7 +126,7 @@ void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, T
         FeedForward(weights_.shared_experts).forward(context, x, saved.shared, y);
     }
     const Workspace::Scope scope(context.workspace);
-    Tensor rows =
+    Tensor rows =  // [rows, hidden]
         context.workspace.take({saved.row_source.count(), config_.hidden_size}, y.dtype());
     list.clear();
     add_products(experts, &FeedForwardWeights::down_proj, saved, saved.product, rows, list);
@@ -148,8 +149,10 @@ void Experts::gate_backward(Context& context, const SequenceLayout& layout,
                             ExpertsBackward& work) const {
     const Workspace::Scope scope(context.workspace);
     const DType statistics = saved.scores.dtype();
-    Tensor d_weights = context.workspace.take(saved.weights.shape(), statistics);
-    Tensor d_scores = context.workspace.take(saved.scores.shape(), statistics);
+    Tensor d_weights =
+        context.workspace.take(saved.weights.shape(), statistics);  // [tokens, top_k]
+    Tensor d_scores =
+        context.workspace.take(saved.scores.shape(), statistics);  // [tokens, experts]
     ops::scatter_values(context, d_row_weight, saved.row_source, d_weights);
     ops::gate_topk_backward(context, d_weights, saved.scores, saved.ids, config_.gate_options(),
                             d_scores);

@@ -95,8 +95,8 @@ void MtpModule::backward(Context& context, const SequenceLayout& layout, const T
     const LinearGradientRows rows{work.d_x, saved.joined, gradients.weights.eh_proj};
     Linear::add_gradients(context, {&rows, 1});
 
-    const Tensor d_left = work.d_joined.columns(0, width);
-    const Tensor d_right = work.d_joined.columns(width, width);
+    const Tensor d_left = work.d_joined.columns(0, width);       // [tokens, hidden]
+    const Tensor d_right = work.d_joined.columns(width, width);  // [tokens, hidden]
     ops::rms_norm_backward_input(context, d_left, saved.embedded, weights_.enorm, saved.embedded_r,
                                  /*add=*/false, work.d_embedded);
     ops::rms_norm_backward_weight(context, d_left, saved.embedded, saved.embedded_r,

@@ -64,6 +64,7 @@ Tensor rotary_table(const ModelConfig& config, int64_t positions, DType dtype) {
         magnitude =
             yarn_mscale(yarn.factor, yarn.mscale) / yarn_mscale(yarn.factor, yarn.mscale_all_dim);
     }
+    // [positions, qk_rope_head_dim]
     Tensor table = Tensor::uninitialized({positions, config.qk_rope_head_dim}, dtype);
     const std::vector<double> frequencies = rotary_frequencies(config);
     if (dtype == DType::f64) {

@@ -53,7 +53,8 @@ void forward_cached(Context& context, const Model& model, LatentCache& cache, co
     const DType dtype = model.weights.embed_tokens.dtype();
     const Workspace::Scope scope(context.workspace);
     Step step = make_step(context, tokens, sequences);
-    Tensor x = context.workspace.take({tokens, model.config.hidden_size}, dtype);
+    Tensor x =
+        context.workspace.take({tokens, model.config.hidden_size}, dtype);  // [tokens, hidden]
     Tensor y = context.workspace.take({tokens, model.config.hidden_size}, dtype);
     ops::embedding(context, ids, model.weights.embed_tokens, x);
     for (size_t i = 0; i < model.weights.layers.size(); ++i) {
