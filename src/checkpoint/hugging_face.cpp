@@ -7,7 +7,6 @@
 #include "checkpoint/convert.h"
 #include "checkpoint/printable.h"
 #include "checkpoint/shard_index.h"
-#include "formats/scale_tile.h"
 
 namespace hadal::checkpoint {
 
@@ -137,9 +136,23 @@ Tensor HuggingFace::load(std::string_view name, DType dtype) const {
                                              directory_.string()));
         }
     }
+    if (dtype != DType::f32 && dtype != DType::bf16) {
+        throw Error(
+            Error::Kind::unsupported,
+            concat("tensor ", printable(name), " is block-scaled float8 and cannot be read as ",
+                   hadal::name(dtype), ", only as f32 or bf16: ", directory_.string()));
+    }
+    const formats::TiledMatrix tiles = load_tiles(name);
+    Tensor result = Tensor::uninitialized(stored.shape(), dtype);
+    formats::dequantize_blocks(tiles.codes, tiles.scale, result);
+    return result;
+}
+
+formats::TiledMatrix HuggingFace::load_tiles(std::string_view name) const {
+    const Tensor codes = load(name);
     const std::string scale_name = concat(name, "_scale_inv");
     const Tensor scale = load(scale_name);
-    const Shape& shape = stored.shape();
+    const Shape& shape = codes.shape();
     if (shape.rank() != 2 || scale.dtype() != DType::f32 ||
         scale.shape() != formats::scale_shape(shape)) {
         corrupt(directory_, concat("tensor ", printable(scale_name), " is ", scale.shape().text(),
@@ -147,15 +160,7 @@ Tensor HuggingFace::load(std::string_view name, DType dtype) const {
                                    ", which are not the 128x128 block scales in f32 of a weight ",
                                    shape.text()));
     }
-    if (dtype != DType::f32 && dtype != DType::bf16) {
-        throw Error(
-            Error::Kind::unsupported,
-            concat("tensor ", printable(name), " is block-scaled float8 and cannot be read as ",
-                   hadal::name(dtype), ", only as f32 or bf16: ", directory_.string()));
-    }
-    Tensor result = Tensor::uninitialized(shape, dtype);
-    formats::dequantize_blocks(stored, scale, result);
-    return result;
+    return {.codes = codes, .scale = scale, .tiling = formats::kBlockTiles};
 }
 
 int64_t HuggingFace::tensor_bytes() const {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "checkpoint/safetensors.h"
+#include "formats/scale_tile.h"
 
 namespace hadal::checkpoint {
 
@@ -54,6 +55,9 @@ class HuggingFace {
     /// f8_e4m3 weight is multiplied by its `<name>_scale_inv`, which may be in another file (f32
     /// and bf16 only).
     Tensor load(std::string_view name, DType dtype) const;
+    /// A block-FP8 weight as stored: views of its codes and of `<name>_scale_inv`, a byte for each
+    /// weight. Error(corrupt_file) if the scales are missing or do not fit.
+    formats::TiledMatrix load_tiles(std::string_view name) const;
 
     int64_t num_files() const {
         return int64_t(files_.size());

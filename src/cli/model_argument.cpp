@@ -39,18 +39,21 @@ void warn_of_unknown(const std::vector<std::string>& names,
 }
 
 model::Model open_model(const std::filesystem::path& directory, std::optional<DType> dtype,
-                        int64_t positions) {
+                        int64_t positions, model::Fp8Weights fp8) {
     require_path(directory);
     const model::ModelConfig config = model::read_config(directory);
     const DType stored = config.dtype == DType::f32 ? DType::f32 : DType::bf16;
     std::vector<std::string> unknown;
-    model::Model model = model::load_model(directory, dtype.value_or(stored), positions, &unknown);
+    model::Model model =
+        model::load_model(directory, dtype.value_or(stored), positions, &unknown, fp8);
     warn_of_unknown(unknown, directory);
     return model;
 }
 
 model::Model scored_model_argument(const Arguments& arguments, int64_t positions) {
-    if (!arguments.flag("--fp8")) return model_argument(arguments, positions);
+    if (!arguments.flag("--fp8")) {
+        return model_argument(arguments, positions, model::Fp8Weights::as_values);
+    }
     if (arguments.globals().dtype.value_or(DType::bf16) != DType::bf16) {
         throw Error(Error::Kind::usage, "--fp8 computes in bf16 besides, not in f32");
     }
@@ -67,8 +70,8 @@ Option fp8_option() {
             .help = "quantise activations too, as FP8 training does; for block-FP8 models"};
 }
 
-model::Model model_argument(const Arguments& arguments, int64_t positions) {
-    return open_model(arguments.path("MODEL"), arguments.globals().dtype, positions);
+model::Model model_argument(const Arguments& arguments, int64_t positions, model::Fp8Weights fp8) {
+    return open_model(arguments.path("MODEL"), arguments.globals().dtype, positions, fp8);
 }
 
 }  // namespace hadal::cli

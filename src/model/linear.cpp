@@ -102,6 +102,11 @@ std::vector<ops::Product> products_of(std::span<const LinearRows> list) {
     return products;
 }
 
+/// Whether bf16 operands meet codes of a checkpoint.
+bool is_codes_only(const Linear& linear) {
+    return linear.weight.empty();
+}
+
 /// Quantises what has no tiles and hands the list to `multiply`.
 template <class Multiply>
 void fp8_products(Context& context, std::span<const LinearRows> list,
@@ -169,10 +174,14 @@ void gather(Context& context, const Operand& x, const Tensor& row_source, int64_
 
 void Linear::forward(Context& context, const Operand& x, Tensor& y) const {
     if (x.fp8) return forward(context, std::vector<LinearRows>{{x, *this, y}});
+    if (is_codes_only(*this)) return ops::matmul_nt(context, x.values, codes, y);
     ops::matmul_nt(context, x.values, weight, y);
 }
 
 void Linear::forward_add(Context& context, const Operand& x, Tensor& y) const {
+    if (!x.fp8 && is_codes_only(*this)) {
+        return ops::matmul_nt_add(context, x.values, codes, y);
+    }
     if (!x.fp8) return ops::matmul_nt_add(context, x.values, weight, y);
     const LinearRows rows{x, *this, y};
     fp8_products(context, {&rows, 1}, &Linear::codes, [&](const auto& products) {
@@ -181,6 +190,14 @@ void Linear::forward_add(Context& context, const Operand& x, Tensor& y) const {
 }
 
 void Linear::forward(Context& context, std::span<const LinearRows> list) {
+    if (!is_fp8(list) && !list.empty() && is_codes_only(list.front().linear)) {
+        std::vector<ops::ProductW8A16> products;
+        products.reserve(list.size());
+        for (const LinearRows& rows : list) {
+            products.push_back({rows.operand.values, rows.linear.codes, rows.result});
+        }
+        return ops::matmul_nt(context, products);
+    }
     if (!is_fp8(list)) return ops::matmul_nt(context, products_of(list));
     fp8_products(context, list, &Linear::codes,
                  [&](const auto& products) { ops::matmul_nt(context, products); });

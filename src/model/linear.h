@@ -47,7 +47,8 @@ struct LinearRows;
 struct LinearGradientRows;
 
 struct Linear {
-    Tensor weight;  // [out, in] bf16|f32|f64; the float32 master where there are codes
+    Tensor weight;  // [out, in] bf16|f32|f64; the float32 master where there are codes; empty where
+                    // the codes are all there is, which serves forward of bf16 operands only
     /// Codes of the weight as forward reads them; empty without FP8.
     TiledMatrix codes = {};
     /// As the input gradient reads them, in tiles along `out`; the same where tiles are square.

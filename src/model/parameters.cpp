@@ -324,10 +324,20 @@ void check_parameters(const ModelConfig& config, const checkpoint::HuggingFace& 
 }
 
 Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files,
-                     const Precision& precision, std::vector<std::string>* unknown) {
+                     const Precision& precision, std::vector<std::string>* unknown,
+                     Fp8Weights fp8) {
     check_parameters(config, files);
     Weights weights;
     for (const Parameter& parameter : parameters(config, weights)) {
+        // Attention in absorbed form takes kv_b_proj apart by heads, and not only multiplies by it.
+        const bool in_place = fp8 == Fp8Weights::in_place && parameter.linear != nullptr &&
+                              precision.dtype == DType::bf16 &&
+                              files.find(parameter.name)->dtype == DType::f8_e4m3 &&
+                              !parameter.name.ends_with("kv_b_proj.weight");
+        if (in_place) {
+            parameter.linear->codes = files.load_tiles(parameter.name);
+            continue;
+        }
         *parameter.tensor = files.load(parameter.name, parameter_dtype(parameter, precision));
     }
     share_head(config, weights);
@@ -347,9 +357,7 @@ Weights load_codes(const ModelConfig& config, const checkpoint::HuggingFace& fil
         if (parameter.linear == nullptr) continue;
         Linear& linear = *parameter.linear;
         if (files.find(parameter.name)->dtype == DType::f8_e4m3) {
-            linear.codes = {.codes = files.load(parameter.name),
-                            .scale = files.load(parameter.name + "_scale_inv", DType::f32),
-                            .tiling = formats::kBlockTiles};
+            linear.codes = files.load_tiles(parameter.name);
         } else {  // eh_proj, which checkpoints hold in bf16
             linear.codes = TiledMatrix::uninitialized(parameter.shape, formats::kBlockTiles);
             formats::quantize_tiles(linear.weight, linear.codes);

@@ -186,11 +186,11 @@ LossResult empty_result(const Saved& saved) {
 }  // namespace
 
 Model load_model(const std::filesystem::path& directory, DType dtype, int64_t positions,
-                 std::vector<std::string>* unknown) {
+                 std::vector<std::string>* unknown, Fp8Weights fp8) {
     const auto files = checkpoint::HuggingFace::open(directory);
     Model model;
     model.config = stored_config(files);
-    model.weights = load_weights(model.config, files, dtype, unknown);
+    model.weights = load_weights(model.config, files, dtype, unknown, fp8);
     model.cos_sin = table_for(model.config, positions, dtype);
     return model;
 }
@@ -206,7 +206,9 @@ Model load_fp8_model(const std::filesystem::path& directory, int64_t positions,
 }
 
 Precision precision_of(const Model& model) {
-    if (has_block_codes(model.weights)) return Precision(Fp8Recipe());
+    // Weights in place have codes too, but for kv_b_proj.
+    const bool all_codes = !model.weights.layers.front().self_attn.kv_b_proj.codes.codes.empty();
+    if (all_codes && has_block_codes(model.weights)) return Precision(Fp8Recipe());
     return model.weights.embed_tokens.dtype();
 }
 
