@@ -50,9 +50,10 @@ model::Model open_model(const std::filesystem::path& directory, std::optional<DT
     return model;
 }
 
-model::Model scored_model_argument(const Arguments& arguments, int64_t positions) {
+model::Model scored_model_argument(const Arguments& arguments, int64_t positions,
+                                   model::Fp8Weights fp8) {
     if (!arguments.flag("--fp8")) {
-        return model_argument(arguments, positions, model::Fp8Weights::as_values);
+        return model_argument(arguments, positions, fp8);
     }
     if (arguments.globals().dtype.value_or(DType::bf16) != DType::bf16) {
         throw Error(Error::Kind::usage, "--fp8 computes in bf16 besides, not in f32");

@@ -21,7 +21,8 @@ model::Model open_model(const std::filesystem::path& directory, std::optional<DT
                         int64_t positions = 0, model::Fp8Weights fp8 = model::Fp8Weights::in_place);
 /// A block-FP8 checkpoint whose linear layers multiply in FP8, if --fp8 is given; else as
 /// model_argument.
-model::Model scored_model_argument(const Arguments& arguments, int64_t positions = 0);
+model::Model scored_model_argument(const Arguments& arguments, int64_t positions = 0,
+                                   model::Fp8Weights fp8 = model::Fp8Weights::in_place);
 Option fp8_option();
 /// The model named MODEL in the type that --dtype asks for.
 model::Model model_argument(const Arguments& arguments, int64_t positions = 0,

@@ -132,7 +132,10 @@ void report_sequences(const model::TokenBatch& batch, const Tensor& log_probabil
 void run_score(const Arguments& arguments, Report& report) {
     Machine machine(arguments.globals());
     Context& context = machine.context();
-    const model::Model model = scored_model_argument(arguments);
+    const model::Model model = scored_model_argument(
+        arguments, 0,
+        arguments.flag("--gradients") ? model::Fp8Weights::as_values  // they need values
+                                      : model::Fp8Weights::in_place);
     const model::TokenBatch batch = batch_of(read_sequences(arguments, model.config.vocab_size));
     const bool mtp = arguments.flag("--mtp"), gradients_wanted = arguments.flag("--gradients");
     if (mtp && model.config.num_nextn_predict_layers == 0) {
