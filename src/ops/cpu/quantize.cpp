@@ -79,26 +79,73 @@ float careful_magnitude(const T* x, int64_t stride, int64_t count) {
     return largest;
 }
 
+#if defined(__AVX512F__)
+
+/// The largest of the bits below the sign: as integers NaN is above infinity, and that above all
+/// numbers.
+__m512i larger_bits(__m512i largest, const float* x, int64_t count) {
+    const __mmask16 lanes = count >= 16 ? __mmask16(0xFFFF) : __mmask16((1u << count) - 1);
+    const __m512i bits = _mm512_maskz_loadu_epi32(lanes, x);
+    return _mm512_max_epu32(largest, _mm512_and_si512(bits, _mm512_set1_epi32(0x7FFFFFFF)));
+}
+__m512i larger_bits(__m512i largest, const bf16* x, int64_t count) {  // 32 values
+    const __mmask32 lanes = count >= 32 ? ~0u : (1u << count) - 1;
+    const __m512i bits = _mm512_maskz_loadu_epi16(lanes, x);
+    return _mm512_max_epu16(largest, _mm512_and_si512(bits, _mm512_set1_epi16(0x7FFF)));
+}
+uint32_t largest_lane(__m512i bits, const float*) {
+    return _mm512_reduce_max_epu32(bits);
+}
+uint32_t largest_lane(__m512i bits, const bf16*) {
+    const __m512i upper = _mm512_slli_epi32(_mm512_srli_epi32(bits, 16), 16);
+    return _mm512_reduce_max_epu32(_mm512_max_epu32(upper, _mm512_slli_epi32(bits, 16)));
+}
+
+/// The largest magnitude, NaN if there is one.
+template <Isa, class T>
+float magnitude_of(const T* x, int64_t stride, int64_t rows, int64_t columns) {
+    constexpr int64_t kVector = 64 / int64_t(sizeof(T));
+    __m512i largest[2] = {};
+    for (int64_t i = 0; i < rows; ++i, x += stride) {
+        for (int64_t j = 0; j < columns; j += 2 * kVector) {
+            largest[0] = larger_bits(largest[0], x + j, columns - j);
+            if (columns - j > kVector) {
+                largest[1] = larger_bits(largest[1], x + j + kVector, columns - j - kVector);
+            }
+        }
+    }
+    const uint32_t bits = largest_lane(sizeof(T) == 2 ? _mm512_max_epu16(largest[0], largest[1])
+                                                      : _mm512_max_epu32(largest[0], largest[1]),
+                                       x);
+    return __builtin_bit_cast(float, bits);
+}
+
+#else
+
 template <Isa isa, class T>
-float row_magnitude(const T* x, int64_t n) {
+float magnitude_of(const T* x, int64_t stride, int64_t rows, int64_t columns) {
     using V = Floats<isa>;
     Largest<V> largest;
-    for_each_vector<V>(n, [&](int64_t i, auto part) { largest.add(V::load(x + i, part)); });
-    return largest.all_finite() ? max_lanes(largest.magnitude) : careful_magnitude(x, 1, n);
+    for (int64_t i = 0; i < rows; ++i) {
+        for_each_vector<V>(
+            columns, [&](int64_t j, auto part) { largest.add(V::load(x + i * stride + j, part)); });
+    }
+    if (largest.all_finite()) return max_lanes(largest.magnitude);
+    float careful = 0;
+    for (int64_t i = 0; i < rows; ++i) {
+        const float of_row = careful_magnitude(x + i * stride, 1, columns);
+        if (!(of_row <= careful)) careful = of_row;
+        if (of_row != of_row) return of_row;
+    }
+    return careful;
 }
+
+#endif
 
 template <class Format>
 constexpr float kLargestOf = Format::kDropped == 21 ? 57344.0f : 448.0f;
 template <>
 constexpr float kLargestOf<E5M6Format> = 65024.0f;
-
-/// Clamps and rounds finite quotients. Signs come from the dividend: the corrections in divide()
-/// turn −0 into 0.
-template <class Format, class Word, class V, class Part>
-void store_quotients(Word* to, V q, V x, Part part) {
-    const V largest = V::all(kLargestOf<Format>);
-    store_codes<Format>(to, max(V::all(-kLargestOf<Format>), min(largest, q)), x, part);
-}
 
 /// For tiles with anything unusual: true divisions, NaN looked for. A NaN's code is all ones.
 template <Isa isa, class Format, class T, class Word>
@@ -107,8 +154,10 @@ void careful_codes(const T* x, int64_t x_stride, float scale, int64_t n, Word* t
     using V = Floats<isa>;
     for (int64_t i = 0; i < n; ++i) {
         const float q = widen(x[i * x_stride]) / scale;
+        const V largest = V::all(kLargestOf<Format>);
+        const V clamped = max(V::all(-kLargestOf<Format>), min(largest, V::all(q)));
         Word code;
-        store_quotients<Format>(&code, V::all(q), V::all(q), cpu::Part{1});
+        store_codes<Format>(&code, clamped, V::all(q), cpu::Part{1});
         to[i * to_stride] = q == q ? code : Word(Format::kMask);
     }
 }
@@ -117,7 +166,9 @@ bool is_usual(float amax) {
     return amax == 0 || (amax >= kTiny && amax <= kHuge);
 }
 
-/// codes = x / scale for one row of a tile.
+/// codes = x / scale for one row of a tile. No quotient is above the largest value by more than
+/// rounding, which takes it there. Signs come from the dividend: the corrections in divide() turn
+/// −0 into 0.
 template <Isa isa, class Format, class T, class Word>
 void write_row(const T* x, int64_t n, bool usual, const Divisor<isa>& divisor, float scale,
                Word* to) {
@@ -125,7 +176,7 @@ void write_row(const T* x, int64_t n, bool usual, const Divisor<isa>& divisor, f
     if (!usual) return careful_codes<isa, Format>(x, 1, scale, n, to, 1);
     for_each_vector<V>(n, [&](int64_t i, auto part) {
         const V values = V::load(x + i, part);
-        store_quotients<Format>(to + i, divisor.divide(values), values, part);
+        store_codes<Format>(to + i, divisor.divide(values), values, part);
     });
 }
 
@@ -134,12 +185,76 @@ void row_tiles(const T* x, int64_t columns, int64_t width, const ScaleRule& rule
                float* scale) {
     for (int64_t j = 0; j < columns; j += width, ++scale) {
         const int64_t n = least(width, columns - j);
-        const float amax = row_magnitude<isa>(x + j, n);
+        const float amax = magnitude_of<isa>(x + j, n, 1, n);
         *scale = scale_of(amax, rule);
         const Divisor<isa> divisor(Floats<isa>::all(*scale));
         write_row<isa, Format>(x + j, n, is_usual(amax), divisor, *scale, to + j);
     }
 }
+
+#if defined(__AVX512F__)
+
+/// 16-bit codes, two by two, to three bytes each.
+void pack_pairs(const uint16_t* codes, int64_t pairs, uint8_t* to) {
+    alignas(64) uint8_t order[64] = {};
+    for (int i = 0; i < 48; ++i) order[i] = uint8_t(i / 3 * 4 + i % 3);
+    const __m512i bytes = _mm512_load_si512(order);
+    for (; pairs > 0; pairs -= 16, codes += 32, to += 48) {
+        const int64_t count = least(pairs, 16);
+        const __m512i both = _mm512_maskz_loadu_epi32(__mmask16((1u << count) - 1), codes);
+        const __m512i first = _mm512_and_si512(both, _mm512_set1_epi32(0xFFF));
+        const __m512i second = _mm512_slli_epi32(_mm512_srli_epi32(both, 16), 12);
+        _mm512_mask_storeu_epi8(to, (1ull << 3 * count) - 1,
+                                _mm512_permutexvar_epi8(bytes, _mm512_or_si512(first, second)));
+    }
+}
+
+/// The values of up to eight pairs: a code is the upper part of a binary16.
+template <class V>
+V unpack_pairs(const uint8_t* from, int64_t pairs) {
+    const __m512i bytes = _mm512_maskz_loadu_epi8((1ull << 3 * pairs) - 1, from);
+    const __m512i order = _mm512_setr_epi32(  // three bytes for each of a pair
+        0x020100, 0x020100, 0x050403, 0x050403, 0x080706, 0x080706, 0x0B0A09, 0x0B0A09, 0x0E0D0C,
+        0x0E0D0C, 0x11100F, 0x11100F, 0x141312, 0x141312, 0x171615, 0x171615);
+    const __m512i pair = _mm512_permutexvar_epi8(order, bytes);
+    const __m512i shifts = _mm512_set1_epi64(int64_t(12) << 32);
+    const __m512i half = _mm512_slli_epi32(_mm512_srlv_epi32(pair, shifts), 4);
+    return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(half))};
+}
+
+#else
+
+void pack_pairs(const uint16_t* codes, int64_t pairs, uint8_t* to) {
+    for (int64_t i = 0; i < pairs; ++i, to += 3) {
+        const uint32_t bits = codes[2 * i] | uint32_t(codes[2 * i + 1]) << 12;
+        to[0] = uint8_t(bits);
+        to[1] = uint8_t(bits >> 8);
+        to[2] = uint8_t(bits >> 16);
+    }
+}
+
+/// One value. Of the two readings of its bits, the arithmetic one serves subnormals.
+float unpack(uint32_t code) {
+    constexpr float kUnit = 0x1p-20f;
+    const uint32_t magnitude = code & 0x7FFu;
+    const uint32_t exponent = magnitude < 0x7C0u ? 112u << 23 : 224u << 23;
+    const float normal = __builtin_bit_cast(float, (magnitude << 17) + exponent);
+    const float value = magnitude < 64 ? float(magnitude) * kUnit : normal;
+    return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, value) | (code & 0x800u) << 20);
+}
+
+template <class V>
+V unpack_pairs(const uint8_t* from, int64_t pairs) {
+    float values[V::kLanes] = {};
+    for (int64_t i = 0; i < pairs; ++i, from += 3) {
+        const uint32_t bits = from[0] | uint32_t(from[1]) << 8 | uint32_t(from[2]) << 16;
+        values[2 * i] = unpack(bits);
+        values[2 * i + 1] = unpack(bits >> 12);
+    }
+    return V::load(values, Whole{});
+}
+
+#endif
 
 /// f.template operator()<Format>() for the codes.
 template <class F>
@@ -148,39 +263,60 @@ void with_format(Code code, const F& f) {
     f.template operator()<E5M2Format>();
 }
 
-/// kLanes columns from `column`, all rows, each column its own tile.
-template <Isa isa, class Format, class T, class Part>
+/// Columns from `column`, all rows, each column its own tile: `vectors` of them side by side, so
+/// that whole lines are written where rows lie a power of two apart. Returns whether all was usual.
+template <Isa isa, int vectors, class T, class Part>
+bool column_scales(const QuantizedRows<T>& rows, int64_t column, Part part, const ScaleRule& rule,
+                   float* scales) {
+    using V = Floats<isa>;
+    Largest<V> largest[vectors];
+    const T* x = rows.x + column;
+    for (int64_t i = 0; i < rows.rows; ++i) {
+        for (int j = 0; j < vectors; ++j) {
+            largest[j].add(V::load(x + i * rows.x_stride + j * V::kLanes, part));
+        }
+    }
+    bool usual = true;
+    for (int j = 0; j < vectors; ++j) {
+        float amax[V::kLanes];
+        store(amax, largest[j].magnitude, Whole{});
+        for (int64_t l = 0; l < V::kLanes; ++l) {
+            const int64_t at = j * V::kLanes + l;
+            if (!largest[j].all_finite() && column + at < rows.columns) {
+                amax[l] = careful_magnitude(x + at, rows.x_stride, rows.rows);
+            }
+            scales[at] = scale_of(amax[l], rule);
+            usual = usual && is_usual(amax[l]);
+        }
+    }
+    return usual;
+}
+
+template <Isa isa, class Format, int vectors, class T, class Part>
 void column_tiles(const QuantizedRows<T>& rows, int64_t column, Part part, const ScaleRule& rule,
                   float* scale) {
     using V = Floats<isa>;
-    Largest<V> largest;
+    float scales[vectors * V::kLanes];
+    const bool usual = column_scales<isa, vectors>(rows, column, part, rule, scales);
     const T* x = rows.x + column;
-    for (int64_t i = 0; i < rows.rows; ++i) largest.add(V::load(x + i * rows.x_stride, part));
-    float amax[V::kLanes], scales[V::kLanes];
-    store(amax, largest.magnitude, Whole{});
-    int64_t lanes = V::kLanes;
-    if constexpr (sizeof(Part) == sizeof(cpu::Part)) lanes = part.count;
-    bool usual = largest.all_finite();
-    for (int64_t j = 0; j < V::kLanes; ++j) {
-        if (!largest.all_finite() && j < lanes) {
-            amax[j] = careful_magnitude(x + j, rows.x_stride, rows.rows);
-        }
-        scales[j] = scale_of(amax[j], rule);
-        usual = usual && is_usual(amax[j]);
-    }
-    store(scale, V::load(scales, Whole{}), part);
     uint8_t* to = rows.codes + column;
+    for (int j = 0; j < vectors; ++j) {
+        store(scale + j * V::kLanes, V::load(scales + j * V::kLanes, Whole{}), part);
+    }
     if (!usual) {
-        for (int64_t j = 0; j < lanes; ++j) {
+        for (int64_t j = 0; j < vectors * V::kLanes && column + j < rows.columns; ++j) {
             careful_codes<isa, Format>(x + j, rows.x_stride, scales[j], rows.rows, to + j,
                                        rows.codes_stride);
         }
         return;
     }
-    const Divisor<isa> divisor(V::load(scales, Whole{}));
-    for (int64_t i = 0; i < rows.rows; ++i) {
-        const V values = V::load(x + i * rows.x_stride, part);
-        store_quotients<Format>(to + i * rows.codes_stride, divisor.divide(values), values, part);
+    for (int64_t i = 0; i < rows.rows; ++i, x += rows.x_stride, to += rows.codes_stride) {
+#pragma GCC unroll 4
+        for (int64_t j = 0; j < vectors * V::kLanes; j += V::kLanes) {
+            const V values = V::load(x + j, part);
+            const Divisor<isa> divisor(V::load(scales + j, Whole{}));
+            store_codes<Format>(to + j, divisor.divide(values), values, part);
+        }
     }
 }
 
@@ -188,13 +324,7 @@ void column_tiles(const QuantizedRows<T>& rows, int64_t column, Part part, const
 
 template <Isa isa, class T>
 float largest_magnitude(const QuantizedRows<T>& part) {
-    float largest = 0;
-    for (int64_t i = 0; i < part.rows; ++i) {
-        const float magnitude = row_magnitude<isa>(part.x + i * part.x_stride, part.columns);
-        if (!(magnitude <= largest)) largest = magnitude;
-        if (magnitude != magnitude) return magnitude;
-    }
-    return largest;
+    return magnitude_of<isa>(part.x, part.x_stride, part.rows, part.columns);
 }
 
 template <Isa isa, class T>
@@ -224,8 +354,14 @@ void quantize_row_tiles(const QuantizedRows<T>& part, int64_t width, const Scale
 template <Isa isa, class T>
 void quantize_column_tile(const QuantizedRows<T>& part, const ScaleRule& rule, float* scale) {
     with_format(rule.code, [&]<class Format>() {
-        for_each_vector<Floats<isa>>(part.columns, [&](int64_t j, auto lanes) {
-            column_tiles<isa, Format>(part, j, lanes, rule, scale + j);
+        constexpr int kVectors = 4;
+        constexpr int64_t kWide = kVectors * Floats<isa>::kLanes;
+        int64_t column = 0;
+        for (; column + kWide <= part.columns; column += kWide) {
+            column_tiles<isa, Format, kVectors>(part, column, Whole{}, rule, scale + column);
+        }
+        for_each_vector<Floats<isa>>(part.columns - column, [&](int64_t j, auto lanes) {
+            column_tiles<isa, Format, 1>(part, column + j, lanes, rule, scale + column + j);
         });
     });
 }
@@ -253,20 +389,14 @@ void pack_e5m6_row(const T* x, int64_t width, int64_t columns, uint8_t* packed, 
     uint16_t codes[kPiece + 1];
     for (int64_t j = 0; j < columns; j += width, ++scale) {
         const int64_t n = least(width, columns - j);
-        const float amax = row_magnitude<isa>(x + j, n);
+        const float amax = magnitude_of<isa>(x + j, n, 1, n);
         *scale = scale_of(amax, rule);
         const Divisor<isa> divisor(Floats<isa>::all(*scale));
         for (int64_t i = 0; i < n; i += kPiece) {
             const int64_t count = least(kPiece, n - i);
             write_row<isa, E5M6Format>(x + j + i, count, is_usual(amax), divisor, *scale, codes);
             codes[count] = 0;  // the second of an odd row's last pair
-            uint8_t* to = packed + (j + i) / 2 * 3;
-            for (int64_t pair = 0; pair < (count + 1) / 2; ++pair, to += 3) {
-                const uint32_t bits = codes[2 * pair] | uint32_t(codes[2 * pair + 1]) << 12;
-                to[0] = uint8_t(bits);
-                to[1] = uint8_t(bits >> 8);
-                to[2] = uint8_t(bits >> 16);
-            }
+            pack_pairs(codes, (count + 1) / 2, packed + (j + i) / 2 * 3);
         }
     }
 }
@@ -275,28 +405,14 @@ template <Isa isa, class T>
 void unpack_e5m6_row(const uint8_t* packed, const float* scale, int64_t width, int64_t columns,
                      T* y) {
     using V = Floats<isa>;
-    constexpr float kUnit = 0x1p-14f / 64;  // of subnormals
-    float values[128];
     for (int64_t j = 0; j < columns; j += width, ++scale) {
-        for (int64_t i = 0; i < width && j + i < columns; i += 128) {
-            const int64_t n = least(128, least(width - i, columns - j - i));
-            for (int64_t l = 0; l < n; ++l) {
-                const uint8_t* pair = packed + (j + i + l) / 2 * 3;
-                const uint32_t bits = pair[0] | uint32_t(pair[1]) << 8 | uint32_t(pair[2]) << 16;
-                const uint32_t code = bits >> (l % 2 * 12);
-                const uint32_t magnitude = code & 0x7FFu;
-                const float value =
-                    magnitude >= 64 && magnitude < 0x7C0
-                        ? __builtin_bit_cast(float, (magnitude << 17) + (112u << 23))
-                    : magnitude < 64 ? float(magnitude) * kUnit
-                                     : __builtin_bit_cast(float, 0x7F800000u | magnitude << 17);
-                values[l] = (code & 0x800u) != 0 ? -value : value;
-            }
-            const V factor = V::all(*scale);
-            for_each_vector<V>(n, [&](int64_t l, auto part) {
-                store(y + j + i + l, V::load(values + l, part) * factor, part);
-            });
-        }
+        const V factor = V::all(*scale);
+        for_each_vector<V>(least(width, columns - j), [&](int64_t i, auto part) {
+            int64_t count = V::kLanes;
+            if constexpr (sizeof(part) == sizeof(cpu::Part)) count = part.count;
+            const V values = unpack_pairs<V>(packed + (j + i) / 2 * 3, (count + 1) / 2);
+            store(y + j + i, values * factor, part);
+        });
     }
 }
 
