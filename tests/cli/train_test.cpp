@@ -100,20 +100,24 @@ TEST_CASE("hadal train: killed again and again, a run ends with the weights of o
     CHECK(object["resumed_from_step"].get<int64_t>() >= 27);
 }
 
-TEST_CASE("hadal train: Ctrl-C writes a snapshot and ends well; --resume finishes the run") {
+TEST_CASE("hadal train: each signal writes a snapshot and ends well; --resume finishes the run") {
     const Runs runs;
     CHECK(runs.start("whole").wait() == 0);
-    const Program stopped = runs.start("stopped", {"--set", "snapshot.every=0"});
-    runs.wait_for_lines("stopped", 4);
-    stopped.send(SIGINT);
-    CHECK(stopped.wait() == 0);
-    CHECK(stopped.out().find("--resume") != std::string::npos);
-    const int64_t done = runs.lines("stopped");
-    CHECK(done >= 4);
-    CHECK(done < 60);
-    CHECK(runs.start("stopped").wait() == 2);  // a run is there
-    CHECK(runs.start("stopped", {"--resume"}).wait() == 0);
-    CHECK(runs.model("stopped") == runs.model("whole"));
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) {
+        CAPTURE(signal);
+        const std::string run = concat("stopped", signal);
+        const Program stopped = runs.start(run, {"--set", "snapshot.every=0"});
+        runs.wait_for_lines(run, 4);
+        stopped.send(signal);
+        CHECK(stopped.wait() == 0);
+        CHECK(stopped.out().find("--resume") != std::string::npos);
+        const int64_t done = runs.lines(run);
+        CHECK(done >= 4);
+        CHECK(done < 60);
+        CHECK(runs.start(run).wait() == 2);  // a run is there
+        CHECK(runs.start(run, {"--resume"}).wait() == 0);
+        CHECK(runs.model(run) == runs.model("whole"));
+    }
 }
 
 TEST_CASE(

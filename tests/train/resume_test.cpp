@@ -63,37 +63,41 @@ void write_ids(const std::filesystem::path& path, int32_t documents, int32_t fir
 }  // namespace
 
 TEST_CASE("resume: interrupted after any step of a run in which all moves, the same bits") {
-    const test::TemporaryDirectory folder;
-    test::Machine machine;
-    const Recipe whole = moving_recipe(folder, {"run.out=" + (folder / "whole").string()});
-    CHECK(pretrain(machine.context, whole, {}).finished);
-    const std::string expected = read_file(folder / "whole/model/model.safetensors");
-    const std::string average = read_file(folder / "whole/model-ema/model.safetensors");
-    CHECK(average.size() == expected.size());
-    CHECK(average != expected);
-    std::vector<int64_t> batches;
-    std::vector<double> rates;
-    for (int64_t stop = 1; stop < 10; ++stop) {
-        CAPTURE(stop);
-        const std::string out = (folder / concat("stopped", stop)).string();
-        const Recipe recipe = moving_recipe(folder, {"run.out=" + out});
-        int64_t steps = 0;
-        pretrain(machine.context, recipe,
-                 {.stop_requested = [&] { return ++steps == stop; },
-                  .on_step =
-                      [&](const Metrics& m) {
-                          batches.push_back(m.batch);
-                          rates.push_back(m.learning_rate);
-                      }});
-        const auto resumed = pretrain(machine.context, recipe, {.resume = true});
-        CHECK(resumed.resumed_from == stop);
-        CHECK(read_file(out + "/model/model.safetensors") == expected);
-        CHECK(read_file(out + "/model-ema/model.safetensors") == average);
+    for (const std::string precision : {"precision.linear=dtype", "precision.linear=fp8"}) {
+        CAPTURE(precision);
+        const test::TemporaryDirectory folder;
+        test::Machine machine;
+        const Recipe whole =
+            moving_recipe(folder, {"run.out=" + (folder / "whole").string(), precision});
+        CHECK(pretrain(machine.context, whole, {}).finished);
+        const std::string expected = read_file(folder / "whole/model/model.safetensors");
+        const std::string average = read_file(folder / "whole/model-ema/model.safetensors");
+        CHECK(average.size() == expected.size());
+        CHECK(average != expected);
+        std::vector<int64_t> batches;
+        std::vector<double> rates;
+        for (int64_t stop = 1; stop < 10; ++stop) {
+            CAPTURE(stop);
+            const std::string out = (folder / concat("stopped", stop)).string();
+            const Recipe recipe = moving_recipe(folder, {"run.out=" + out, precision});
+            int64_t steps = 0;
+            pretrain(machine.context, recipe,
+                     {.stop_requested = [&] { return ++steps == stop; },
+                      .on_step =
+                          [&](const Metrics& m) {
+                              batches.push_back(m.batch);
+                              rates.push_back(m.learning_rate);
+                          }});
+            const auto resumed = pretrain(machine.context, recipe, {.resume = true});
+            CHECK(resumed.resumed_from == stop);
+            CHECK(read_file(out + "/model/model.safetensors") == expected);
+            CHECK(read_file(out + "/model-ema/model.safetensors") == average);
+        }
+        CHECK(*std::ranges::min_element(batches) == 2);  // or nothing has moved
+        CHECK(*std::ranges::max_element(batches) == 8);
+        CHECK(*std::ranges::min_element(rates) == whole.learning_rate.last);
+        CHECK(*std::ranges::max_element(rates) > whole.learning_rate.low);
     }
-    CHECK(*std::ranges::min_element(batches) == 2);  // or nothing has moved
-    CHECK(*std::ranges::max_element(batches) == 8);
-    CHECK(*std::ranges::min_element(rates) == whole.learning_rate.last);
-    CHECK(*std::ranges::max_element(rates) > whole.learning_rate.low);
 }
 
 TEST_CASE("ema: it changes no bit of the training, and its loss is that of the exported model") {
