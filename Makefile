@@ -1,7 +1,7 @@
 # hadal: `make demo` builds everything and trains a small V3 model on this machine; `make test` checks it.
 PRESET ?= release
 JOBS ?= $(shell tools/jobs.sh)
-SOURCES = git ls-files 'src/*.cpp' 'src/*.h' 'tests/*.cpp' 'tests/*.h' 'bench/*.cpp' 'bench/*.h'
+SOURCES = git ls-files 'src/*.cpp' 'src/*.h' 'tests/*.cpp' 'tests/*.h' 'bench/*.cpp' 'bench/*.h' 'examples/*.cpp'
 
 .PHONY: all setup setup-dev build test demo check-hf asan tsan fuzz format format-check tidy budgets bench bench-peer clean
 
