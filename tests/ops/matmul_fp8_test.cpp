@@ -295,6 +295,29 @@ TEST_CASE("matmul_fp8: bf16 activations meet a weight in FP8") {
     });
 }
 
+TEST_CASE("matmul_fp8: every finite code is multiplied as its value") {
+    for (const DType codes : {DType::f8_e4m3, DType::f8_e5m2}) {
+        TiledMatrix w = TiledMatrix::uninitialized({256, 256}, kBlockTiles, codes);
+        w.codes.fill_zero();
+        for (float& scale : w.scale.values<float>()) scale = 1;
+        const Tensor one = test::filled({256, 256}, DType::bf16,
+                                        [](int64_t i) { return i / 256 == i % 256 ? 1.0 : 0.0; });
+        for (int64_t i = 0; i < 256; ++i) {  // on the diagonal
+            const bool finite = codes == DType::f8_e4m3 ? (i & 0x7F) != 0x7F : (i & 0x7C) != 0x7C;
+            if (finite) reinterpret_cast<uint8_t*>(w.codes.data())[i * 256 + i] = uint8_t(i);
+        }
+        test::for_each_isa([&](Context& context) {
+            Tensor y = Tensor::zeros({256, 256}, DType::f32);
+            ops::matmul_nt(context, one, w, y);
+            int wrong = 0;
+            for (int64_t i = 0; i < y.count(); ++i) {
+                wrong += test::value_at(y, i) != test::value_at(w, i % 256, i / 256);
+            }
+            CHECK(wrong == 0);
+        });
+    }
+}
+
 TEST_CASE("matmul_fp8: a NaN code reaches every result that reads it and no other") {
     test::for_each_isa([](Context& context) {
         TiledMatrix x = test::random_tiles({40, 200}, kRowTiles, 1);

@@ -89,6 +89,24 @@ TEST_CASE("quantize: every bit is that of the plain loops, for every tiling") {
     });
 }
 
+TEST_CASE("quantize: every code comes back as its value, a NaN as a NaN") {
+    for (const DType codes : {DType::f8_e4m3, DType::f8_e5m2}) {
+        TiledMatrix q = TiledMatrix::uninitialized({1, 256}, kWholeTensor, codes);
+        for (int i = 0; i < 256; ++i) reinterpret_cast<uint8_t*>(q.codes.data())[i] = uint8_t(i);
+        q.scale.values<float>()[0] = 2;
+        test::for_each_isa([&](Context& context) {
+            Tensor y = Tensor::zeros({1, 256}, DType::f32);
+            ops::dequantize_tiles(context, q, y);
+            int wrong = 0;
+            for (int64_t i = 0; i < 256; ++i) {
+                const double expected = test::value_at(q, 0, i), value = test::value_at(y, i);
+                wrong += !(value == expected || (std::isnan(value) && std::isnan(expected)));
+            }
+            CHECK(wrong == 0);
+        });
+    }
+}
+
 TEST_CASE("quantize: the quotient is a true division's for any pair of bf16 values") {
     // Every magnitude of a binade against scales of every fraction, where a wrong last bit of the
     // quotient would show at a tie.

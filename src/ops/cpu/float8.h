@@ -94,6 +94,33 @@ class Decoder512 {
 
 #endif
 
+#if defined(__AVX2__) && !defined(__AVX512VBMI__)
+
+/// Sixteen E4M3 codes. Of a normal number the exponent's offset is added in place; the eight
+/// magnitudes below are looked up.
+inline __m256i decode_e4m3(__m128i codes) {
+    const __m256i words = _mm256_cvtepu8_epi16(codes);
+    const __m256i magnitude = _mm256_and_si256(words, _mm256_set1_epi16(0x7F));
+    const __m256i normal =
+        _mm256_add_epi16(_mm256_slli_epi16(magnitude, 4), _mm256_set1_epi16(0x3C00));
+    const __m256i small = _mm256_broadcastsi128_si256(
+        _mm_setr_epi16(0, decoded_magnitude(Code::e4m3, 1), decoded_magnitude(Code::e4m3, 2),
+                       decoded_magnitude(Code::e4m3, 3), decoded_magnitude(Code::e4m3, 4),
+                       decoded_magnitude(Code::e4m3, 5), decoded_magnitude(Code::e4m3, 6),
+                       decoded_magnitude(Code::e4m3, 7)));
+    const __m256i places = _mm256_add_epi16(
+        _mm256_mullo_epi16(magnitude, _mm256_set1_epi16(0x0202)), _mm256_set1_epi16(0x0100));
+    const __m256i is_small = _mm256_cmpgt_epi16(_mm256_set1_epi16(8), magnitude);
+    const __m256i is_nan = _mm256_cmpeq_epi16(magnitude, _mm256_set1_epi16(0x7F));
+    __m256i value = _mm256_blendv_epi8(normal, _mm256_shuffle_epi8(small, places), is_small);
+    value = _mm256_blendv_epi8(value, _mm256_set1_epi16(0x7FC0), is_nan);
+    const __m256i sign =
+        _mm256_and_si256(_mm256_slli_epi16(words, 8), _mm256_set1_epi16(short(0x8000)));
+    return _mm256_or_si256(value, sign);
+}
+
+#endif
+
 /// n values of a row to bf16. `from` points to codes, or to bf16 values that are copied.
 [[maybe_unused]] inline void decode_row(Code code, const void* from, int64_t n, bf16* to) {
     if (code == Code::bf16) {
@@ -110,6 +137,11 @@ class Decoder512 {
         decoder.decode(_mm512_loadu_si512(codes + i), values);
         _mm512_storeu_si512(to + i, values[0]);
         _mm512_storeu_si512(to + i + 32, values[1]);
+    }
+#elif defined(__AVX2__)
+    for (; code == Code::e4m3 && i + 16 <= n; i += 16) {
+        const __m128i some = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), decode_e4m3(some));
     }
 #endif
     for (; i < n; ++i) to[i].bits = table[codes[i]];

@@ -115,9 +115,12 @@ void store_codes(uint16_t* to, V q, V sign, Whole) {
 
 template <Code code, class V>
 V load_codes(const uint8_t* from, Whole) {
-    constexpr const DecodeTable& kTable = code == Code::e4m3 ? kE4M3Table : kE5M2Table;
+    if constexpr (code == Code::e4m3) {
+        const __m128i codes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+        return V::widen(_mm256_castsi256_si128(decode_e4m3(codes)));
+    }
     alignas(16) uint16_t words[8];
-    for (int i = 0; i < 8; ++i) words[i] = kTable[from[i]];
+    for (int i = 0; i < 8; ++i) words[i] = kE5M2Table[from[i]];
     return V::widen(_mm_load_si128(reinterpret_cast<const __m128i*>(words)));
 }
 
