@@ -222,7 +222,7 @@ std::vector<Option> plan_options() {
         {.name = "--batch", .value = "N", .help = "sequences of a step"},
         {.name = "--schedule",
          .value = "NAME",
-         .help = "dualpipe, dualpipev, 1f1b, interleaved, zb-h1"},
+         .help = "dualpipe, dualpipev, 1f1b, interleaved, zb-h1, zb-v"},
         {.name = "--precision", .value = "NAME", .help = "fp8, bf16, mxfp8, nvfp4"},
         {.name = "--recompute", .value = "NAME", .help = "report, none, redispatch, full"},
         {.name = "--tokens", .value = "N", .help = "of pre-training, such as 14.8e12"},

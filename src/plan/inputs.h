@@ -100,7 +100,8 @@ struct Layout {
     }
     /// Stages that a model is cut into; more than ranks where a rank holds several.
     int64_t stages() const {
-        return pp * (schedule == "dualpipev" ? 2 : schedule == "interleaved" ? virtual_stages : 1);
+        const bool vee = schedule == "dualpipev" || schedule == "zb-v";
+        return pp * (vee ? 2 : schedule == "interleaved" ? virtual_stages : 1);
     }
     /// Ranks that hold a copy of a stage, over those without DualPipe's second copy.
     int64_t copies() const {

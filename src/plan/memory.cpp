@@ -106,6 +106,7 @@ double live_chunks(const Layout& layout, int64_t rank) {
     const auto n = double(layout.micro_batches()), pp = double(layout.pp);
     if (layout.schedule == "dualpipe") return std::min(n, pp + 1);
     if (layout.schedule == "dualpipev") return std::min(2 * n, 2 * pp + 1);
+    if (layout.schedule == "zb-v") return std::min(2 * n, 2 * pp);
     const double waiting = pp - double(rank);
     if (layout.schedule == "zb-h1") return std::min(n, pp);
     if (layout.schedule == "1f1b") return std::min(n, waiting);

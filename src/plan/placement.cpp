@@ -53,7 +53,7 @@ std::vector<Stage> stages_of_rank(const std::vector<Stage>& stages, const Layout
                                   int64_t rank) {
     std::vector<Stage> held;
     const auto count = int64_t(stages.size());
-    if (layout.bidirectional()) {
+    if (layout.bidirectional() || layout.schedule == "zb-v") {
         held.push_back(stages[size_t(rank)]);
         held.push_back(stages[size_t(count - 1 - rank)]);
         return held;

@@ -34,7 +34,7 @@ struct Stage {
 /// since embedding, head and loss weigh on the ends.
 std::vector<Stage> cut_into_stages(const model::ModelConfig& config, int64_t mtp, int64_t stages);
 
-/// Stages of pipeline rank `rank`: DualPipe's r and PP−1−r, DualPipeV's r and 2·PP−1−r,
+/// Stages of pipeline rank `rank`: DualPipe's r and PP−1−r, DualPipeV's and ZB-V's r and 2·PP−1−r,
 /// interleaved's r, r + PP, …
 std::vector<Stage> stages_of_rank(const std::vector<Stage>& stages, const Layout& layout,
                                   int64_t rank);

@@ -23,16 +23,17 @@ void simulate_step(const ChunkTimes& chunk, const Layout& layout, StepTimes& ste
     const int64_t rounds =
         std::max<int64_t>(0, step.micro_batches / layout.pp - kSimulatedPerRank) / 2;
     const int64_t more = rounds * 2 * layout.pp;
-    const pipeline::Schedule schedule =
-        pipeline::make_schedule(layout.schedule, {.ranks = int(layout.pp),
-                                                  .micro_batches = int(step.micro_batches - more),
-                                                  .stages_per_rank = int(layout.virtual_stages)});
     pipeline::Timing timing;
     const double both = chunk.f + chunk.full_b();
     timing.stages = {{.forward = chunk.f,
                       .backward = chunk.full_b(),
                       .weight = chunk.w,
                       .overlapped = layout.bidirectional() ? chunk.pair : both}};
+    const pipeline::Schedule schedule =
+        pipeline::make_schedule(layout.schedule, {.ranks = int(layout.pp),
+                                                  .micro_batches = int(step.micro_batches - more),
+                                                  .stages_per_rank = int(layout.virtual_stages),
+                                                  .timing = timing});
     step.schedule_bubble = pipeline::simulate(schedule, timing).idle.front();
     for (const pipeline::Action& action : schedule.actions.front()) {
         using enum pipeline::ActionKind;

@@ -70,7 +70,7 @@ TEST_CASE("memory: ZeRO splits one kind of state after the other") {
 }
 
 TEST_CASE("memory: micro-batches alive are those of the simulated schedule") {
-    for (const char* schedule : {"1f1b", "interleaved", "zb-h1", "dualpipe", "dualpipev"}) {
+    for (const char* schedule : {"1f1b", "interleaved", "zb-h1", "zb-v", "dualpipe", "dualpipev"}) {
         Layout layout = test::published_run().layout;
         layout.schedule = schedule;
         layout.batch = 128 * 64;

@@ -58,7 +58,7 @@ TEST_CASE("placement: all ranks together hold the model once, and twice with Dua
     const auto total = double(model::count_parameters(config).total);
     Layout layout = test::published_run().layout;
     layout.mtp = 0;
-    for (const char* schedule : {"1f1b", "zb-h1", "interleaved", "dualpipev"}) {
+    for (const char* schedule : {"1f1b", "zb-h1", "zb-v", "interleaved", "dualpipev"}) {
         CAPTURE(schedule);
         layout.schedule = schedule;
         CHECK(all_ranks(config, layout) == doctest::Approx(total).epsilon(1e-12));
