@@ -2,18 +2,38 @@
 
 #include <utility>
 
+#include <charconv>
+
 #include "cli/model_argument.h"
 
 namespace hadal::cli {
 
 namespace {
 
-/// --speculate: "off", or how many tokens the MTP module drafts. Without the option: one draft
-/// where the model has a module.
-int64_t draft_tokens(const Arguments& arguments, const model::ModelConfig& config) {
-    if (!arguments.has("--speculate")) return config.num_nextn_predict_layers > 0 ? 1 : 0;
-    if (arguments.text("--speculate") == "off") return 0;
-    return arguments.integer("--speculate", 1, 16);
+struct Speculation {
+    int64_t draft_tokens = 0;
+    infer::DraftSource source = infer::DraftSource::mtp;
+};
+
+/// --speculate: "off", how many tokens the MTP module guesses, or "text:" and how many are looked
+/// up in the text itself. Without the option: one by the module where the model has one.
+Speculation speculation(const Arguments& arguments, const model::ModelConfig& config) {
+    constexpr int64_t kMost = 16;
+    constexpr std::string_view kText = "text:";
+    if (!arguments.has("--speculate")) {
+        return {.draft_tokens = config.num_nextn_predict_layers > 0 ? 1 : 0};
+    }
+    const std::string& value = arguments.text("--speculate");
+    if (value == "off") return {};
+    if (!value.starts_with(kText)) return {arguments.integer("--speculate", 1, kMost)};
+    int64_t count = 0;
+    const char* begin = value.data() + kText.size();
+    const auto [end, error] = std::from_chars(begin, value.data() + value.size(), count);
+    if (error != std::errc() || end != value.data() + value.size() || count < 1 || count > kMost) {
+        throw Error(Error::Kind::usage,
+                    concat("--speculate text:K wants K from 1 to ", kMost, ", got '", value, "'"));
+    }
+    return {count, infer::DraftSource::prompt_lookup};
 }
 
 }  // namespace
@@ -63,8 +83,8 @@ std::vector<Option> generation_options() {
          .help = "drop tokens below this share of the best one's probability",
          .fallback = "0"},
         {.name = "--speculate",
-         .value = "off|K",
-         .help = "tokens that the MTP module drafts per step (default 1)"},
+         .value = "off|K|text:K",
+         .help = "tokens guessed per step, by the MTP module (default 1) or from the text itself"},
     };
 }
 
@@ -77,7 +97,9 @@ infer::GenerateOptions generate_options(const Arguments& arguments, const TextMo
                         .top_p = arguments.number("--top-p"),
                         .min_p = arguments.number("--min-p"),
                         .seed = arguments.seed()};
-    options.draft_tokens = draft_tokens(arguments, text_model.model.config);
+    const Speculation guesses = speculation(arguments, text_model.model.config);
+    options.draft_tokens = guesses.draft_tokens;
+    options.draft_source = guesses.source;
     return options;
 }
 

@@ -18,8 +18,10 @@ Request request_of(std::span<const int32_t> prompt, const GenerateOptions& optio
 Generator::Generator(Context& context, const model::Model& model)
     : context_(context), model_(model) {}
 
-Engine& Generator::engine(int64_t draft_tokens) {
-    if (engine_ == nullptr || draft_tokens != draft_tokens_) {
+Engine& Generator::engine(const GenerateOptions& options) {
+    const int64_t draft_tokens = options.draft_tokens;
+    const bool fits = draft_tokens == draft_tokens_ && options.draft_source == draft_source_;
+    if (engine_ == nullptr || !fits) {
         const int64_t positions =
             std::min(model_.config.max_position_embeddings, model_.cos_sin.shape()[0]);
         const int64_t pages = pages_for(positions + draft_tokens) + 1;  // one to copy from
@@ -27,14 +29,16 @@ Engine& Generator::engine(int64_t draft_tokens) {
             std::make_unique<Engine>(context_, model_,
                                      EngineOptions{.cache_bytes = pages * cache_page_bytes(model_),
                                                    .max_sequences = 1,
-                                                   .draft_tokens = draft_tokens});
+                                                   .draft_tokens = draft_tokens,
+                                                   .draft_source = options.draft_source});
         draft_tokens_ = draft_tokens;
+        draft_source_ = options.draft_source;
     }
     return *engine_;
 }
 
 void Generator::check(std::span<const int32_t> prompt, const GenerateOptions& options) {
-    engine(options.draft_tokens).check(request_of(prompt, options));
+    engine(options).check(request_of(prompt, options));
 }
 
 GenerateResult Generator::generate(std::span<const int32_t> prompt,
@@ -49,7 +53,7 @@ GenerateResult Generator::generate(std::span<const int32_t> prompt,
         result = end;
         finished = true;
     };
-    Engine& engine = this->engine(options.draft_tokens);
+    Engine& engine = this->engine(options);
     engine.submit(std::move(request));
     while (!finished) engine.step();
     if (result.finish_reason == FinishReason::error) {

@@ -17,7 +17,8 @@ namespace hadal::infer {
 struct GenerateOptions {
     int64_t max_new_tokens = 128;
     SamplingOptions sampling = {};
-    int64_t draft_tokens = 0;  // per step, by the first MTP module; 0: no speculation
+    int64_t draft_tokens = 0;  // per step at most; 0: no speculation
+    DraftSource draft_source = DraftSource::mtp;
     /// Ids below this are chosen; 0: all. A head is often padded beyond the tokenizer's ids.
     int64_t num_ids = 0;
     std::vector<int32_t> stop_ids = {};
@@ -51,12 +52,13 @@ class Generator {
     void check(std::span<const int32_t> prompt, const GenerateOptions& options);
 
   private:
-    Engine& engine(int64_t draft_tokens);
+    Engine& engine(const GenerateOptions& options);
 
     Context& context_;
     const model::Model& model_;
     std::unique_ptr<Engine> engine_;
     int64_t draft_tokens_ = 0;  // of engine_
+    DraftSource draft_source_ = DraftSource::mtp;
 };
 
 }  // namespace hadal::infer

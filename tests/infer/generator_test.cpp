@@ -68,6 +68,8 @@ TEST_CASE("generator: speculation changes the speed, never the text, greedy or s
                     CHECK(result.tokens == expected.tokens);
                     CHECK(result.draft_tokens > 0);
                     CHECK(result.accepted_tokens <= result.draft_tokens);
+                    options.draft_source = DraftSource::prompt_lookup;
+                    CHECK(speculating.generate(prompt, options).tokens == expected.tokens);
                 }
             }
         }
