@@ -1,5 +1,6 @@
 #include "model/config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -258,6 +259,29 @@ void check_bounds(const ModelConfig& c, std::string_view where) {
     }
 }
 
+/// Sizes that each are possible and together are not: a few digits must neither ask for terabytes
+/// of tensors' names nor for more parameters than 64 bits count.
+void check_total(const ModelConfig& c, std::string_view where) {
+    constexpr double kMostTensors = 4e6;  // forty times the 671B model's
+    constexpr double kMostElements =
+        0x1p60;  // a bound from above: each tensor as the widest square
+    const double layers = double(c.num_hidden_layers) + double(c.num_nextn_predict_layers);
+    const double tensors = layers * (16 + 3 * double(c.n_routed_experts));
+    const double head = double(c.qk_nope_head_dim) + double(c.qk_rope_head_dim) +
+                        double(c.v_head_dim) + double(c.kv_lora_rank);
+    const double widest =
+        std::max({double(c.vocab_size), 2 * double(c.hidden_size), double(c.intermediate_size),
+                  double(c.q_lora_rank),
+                  double(c.moe_intermediate_size) * std::max(1.0, double(c.n_shared_experts)),
+                  double(c.num_attention_heads) * head});
+    if (tensors > kMostTensors || tensors * widest * widest > kMostElements) {
+        reject(where, "num_hidden_layers",
+               concat("is ", c.num_hidden_layers,
+                      ", with the other sizes that makes more tensors or parameters than any model "
+                      "has"));
+    }
+}
+
 void check_experts(const ModelConfig& c, std::string_view where) {
     if (c.n_routed_experts == 0) return;
     const int64_t experts = c.n_routed_experts;
@@ -371,6 +395,7 @@ ModelConfig read_config(const std::filesystem::path& model_directory) {
 
 void check_config(const ModelConfig& config, std::string_view where) {
     check_bounds(config, where);
+    check_total(config, where);
     check_experts(config, where);
     check_numbers(config, where);
 }
