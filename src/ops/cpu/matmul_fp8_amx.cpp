@@ -217,24 +217,51 @@ class TileProduct {
     }
 
     void compute() {
-        for (int64_t k = 0; k < product_.k || k == 0; k += kPart) {
-            begin_ = k;
-            end_ = least(k + kPart, product_.k);
-            decode_columns();
-            expand_all_scales();
-            multiply();
+        if (tile_.n_count <= kBlock &&
+            column_bytes(product_.k) <= int64_t(sizeof buffers_.columns)) {
+            compute_few_columns();
+        } else {
+            for (int64_t k = 0; k < product_.k || k == 0; k += kPart) {
+                decode_columns(k, least(k + kPart, product_.k));
+                compute_part(k);
+            }
         }
         _tile_release();
     }
 
   private:
+    /// Few rows by a weight, operands exchanged: all columns fit, and 32 rows of the weight at a
+    /// time are read from end to end.
+    void compute_few_columns() {
+        decode_columns(0, product_.k);
+        const int64_t end = tile_.m_begin + tile_.m_count;
+        for (int64_t m = tile_.m_begin; m < end; m += kBlock) {
+            tile_.m_begin = m;
+            tile_.m_count = least(kBlock, end - m);
+            for (int64_t k = 0; k < product_.k || k == 0; k += kPart) compute_part(k);
+        }
+    }
+
+    void compute_part(int64_t k) {
+        begin_ = k;
+        end_ = least(k + kPart, product_.k);
+        expand_all_scales();
+        multiply();
+    }
+
     int64_t steps() const {
         return (end_ - begin_ + kStep - 1) / kStep;
     }
+    /// Of the tile's columns over `k` values.
+    int64_t column_bytes(int64_t k) const {
+        return (tile_.n_count + 15) / 16 * width_ * ((k + kStep - 1) / kStep) * 64;
+    }
 
     /// Strip after strip: [k/2][width_] pairs.
-    void decode_columns() {
-        const bool whole_k = product_.k <= kPart;
+    void decode_columns(int64_t begin, int64_t end) {
+        columns_begin_ = begin;
+        strip_bytes_ = (end - begin + kStep - 1) / kStep * 64 * width_;
+        const bool whole_k = begin == 0 && end == product_.k;
         if (whole_k && scratch_.packed_product == &product_ &&
             scratch_.packed_begin == tile_.n_begin && scratch_.packed_count == tile_.n_count) {
             return;
@@ -242,8 +269,8 @@ class TileProduct {
         scratch_.packed_product = whole_k ? &product_ : nullptr;
         scratch_.packed_begin = tile_.n_begin;
         scratch_.packed_count = tile_.n_count;
-        const ColumnDecoder decoder(product_.b, begin_, end_, width_);
-        decoder.decode(tile_.n_begin, tile_.n_count, buffers_.columns, strip(16) - strip(0));
+        const ColumnDecoder decoder(product_.b, begin, end, width_);
+        decoder.decode(tile_.n_begin, tile_.n_count, buffers_.columns, strip_bytes_);
     }
 
     void expand_all_scales() {
@@ -303,9 +330,9 @@ class TileProduct {
             const int64_t count = (least(product_.block, end_ - k) + kStep - 1) / kStep;
             std::byte* sums = buffers_.sums[0] + kLastQuarter;
             const std::byte* a = rows + (k - begin_) / kStep * kTileBytes;
-            const std::byte* b = strip(n) + (k - begin_) * 2 * width_;
+            const std::byte* b = strip(n) + (k - columns_begin_) * 2 * width_;
             const auto run = [&](auto function) {
-                function(a, row_next, b, 4 * width_, strip(16) - strip(0), count, promotion_, ahead,
+                function(a, row_next, b, 4 * width_, strip_bytes_, count, promotion_, ahead,
                          ahead_count, sums);
             };
             if (shape.rows[1] > 0 && shape.columns[1] > 0) {
@@ -367,9 +394,9 @@ class TileProduct {
         }
     }
 
-    /// The packed columns n … n + 15 of this part of k.
+    /// The decoded columns n … n + 15.
     const std::byte* strip(int64_t n) const {
-        return buffers_.columns + n / 16 * steps() * 16 * 4 * width_;
+        return buffers_.columns + n / 16 * strip_bytes_;
     }
     /// [32][32]. Eight rows are a quarter of a page, written three steps before it is loaded.
     float* totals_of(int64_t m, int64_t n) {
@@ -379,11 +406,13 @@ class TileProduct {
     }
 
     const Fp8Product& product_;
-    const MatmulTile& tile_;
+    MatmulTile tile_;  // what is computed of it now
     Fp8Scratch& scratch_;
     Buffers& buffers_;
-    int64_t width_;      // of a strip: 16, or fewer columns where the tile has fewer
-    int64_t begin_ = 0;  // k that is decoded now
+    int64_t width_;              // of a strip: 16, or fewer columns where the tile has fewer
+    int64_t columns_begin_ = 0;  // k of which columns are decoded
+    int64_t strip_bytes_ = 0;
+    int64_t begin_ = 0;  // k of which rows are decoded
     int64_t end_ = 0;
     Promotion<Out> promotion_;
 };
