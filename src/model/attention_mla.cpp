@@ -140,7 +140,7 @@ void AttentionMla::compress(Context& context, const Operand& x, const Tensor& po
     if (config_.q_lora_rank > 0) {
         weights_.q_a_proj.forward(context, x, saved.q_a);  // [tokens, q_lora_rank], eq. 6
     }
-    weights_.kv_a_proj_with_mqa.forward(context, x, saved.ckv);  // eq. 1, 3
+    weights_.kv_a_proj_with_mqa.forward(context, x, saved.ckv);  // [tokens, latent], eq. 1, 3
     Tensor k_pe = rope_part(config_, saved.ckv);                 // not normed
     ops::rotary(context, k_pe, key_rotary(config_), cos_sin, positions,
                 ops::RotaryDirection::forward);
@@ -160,7 +160,7 @@ void AttentionMla::norm_latents(Context& context, AttentionSaved& saved) const {
 void AttentionMla::project_query(Context& context, const Operand& x, const Tensor& positions,
                                  const Tensor& cos_sin, AttentionSaved& saved) const {
     if (config_.q_lora_rank > 0) {
-        weights_.q_b_proj.forward(context, saved.q_a_normed, saved.q);  // eq. 7, 8
+        weights_.q_b_proj.forward(context, saved.q_a_normed, saved.q);  // [tokens, q], eq. 7, 8
     } else {
         weights_.q_proj.forward(context, x, saved.q);  // [tokens, heads·qk_head_dim]
     }
@@ -173,7 +173,7 @@ void AttentionMla::forward(Context& context, const SequenceLayout& layout, const
     compress(context, x, layout.positions, layout.cos_sin, saved);
     norm_latents(context, saved);
     project_query(context, x, layout.positions, layout.cos_sin, saved);
-    weights_.kv_b_proj.forward(context, saved.c_normed, saved.kv);  // eq. 2, 5
+    weights_.kv_b_proj.forward(context, saved.c_normed, saved.kv);  // [tokens, kv], eq. 2, 5
     ops::attention_prefill(context, {saved.q, saved.kv, rope_part(config_, saved.ckv)},
                            layout.starts, attention_shape(config_),
                            {saved.o.values, saved.lse});  // eq. 10
@@ -185,7 +185,7 @@ void AttentionMla::recompute(Context& context, const SequenceLayout& layout, con
                              AttentionSaved& saved) const {
     norm_latents(context, saved);
     project_query(context, x, layout.positions, layout.cos_sin, saved);
-    weights_.kv_b_proj.forward(context, saved.c_normed, saved.kv);
+    weights_.kv_b_proj.forward(context, saved.c_normed, saved.kv);  // [tokens, kv]
     restore(context, saved.o_kept, saved.o.values);
 }
 

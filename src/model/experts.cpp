@@ -118,7 +118,7 @@ void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, T
     add_products(experts, &FeedForwardWeights::gate_proj, saved, saved.x_rows, saved.gate.values,
                  list);
     add_products(experts, &FeedForwardWeights::up_proj, saved, saved.x_rows, saved.up.values, list);
-    Linear::forward(context, list);
+    Linear::forward(context, list);  // [rows, moe_intermediate], twice
     store(context, saved.gate);
     store(context, saved.up);
     multiply(context, saved);
@@ -130,7 +130,7 @@ void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, T
         context.workspace.take({saved.row_source.count(), config_.hidden_size}, y.dtype());
     list.clear();
     add_products(experts, &FeedForwardWeights::down_proj, saved, saved.product, rows, list);
-    Linear::forward(context, list);
+    Linear::forward(context, list);  // [rows, hidden]
     ops::combine_rows(context, rows, saved.slot_row, /*add=*/true, y);
 }
 
@@ -178,7 +178,7 @@ void Experts::backward_input(Context& context, const SequenceLayout& layout, con
     gather(context, d_y, saved.row_source, config_.num_experts_per_tok, work.d_rows);
     std::vector<LinearRows> list;
     add_products(experts, &FeedForwardWeights::down_proj, saved, work.d_rows, d_product, list);
-    Linear::backward_input(context, list);
+    Linear::backward_input(context, list);  // [rows, moe_intermediate]
     ops::silu_mul_backward(context, d_product,
                            {saved.gate.values, saved.up.values, saved.row_weight},
                            {work.d_gate.values, work.d_up.values, d_row_weight});
@@ -189,7 +189,7 @@ void Experts::backward_input(Context& context, const SequenceLayout& layout, con
     Linear::backward_input(context, list);
     list.clear();
     add_products(experts, &FeedForwardWeights::up_proj, saved, work.d_up, d_x_rows, list);
-    Linear::backward_input_add(context, list);
+    Linear::backward_input_add(context, list);  // [rows, hidden]
     if (config_.n_shared_experts > 0) {
         FeedForward(weights_.shared_experts)
             .backward_input(context, d_y, saved.shared, work.shared, d_x);

@@ -109,7 +109,7 @@ void Layer::backward_input(Context& context, const SequenceLayout& layout, const
         FeedForward(weights_.mlp)
             .backward_input(context, work.d_y, saved.mlp, work.mlp, work.d_normed_middle);
     }
-    ops::copy(context, d_y, work.d_middle.values);  // the residual's way
+    ops::copy(context, d_y, work.d_middle.values);  // [tokens, hidden], the residual's way
     ops::rms_norm_backward_input(context, work.d_normed_middle, saved.middle,
                                  weights_.post_attention_layernorm, saved.r_middle, /*add=*/true,
                                  work.d_middle.values);

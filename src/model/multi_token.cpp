@@ -50,7 +50,7 @@ void MtpModule::join(Context& context, const Tensor& hidden, MtpSaved& saved) co
 
 void MtpModule::project(Context& context, const Tensor& hidden, MtpSaved& saved) const {
     join(context, hidden, saved);
-    weights_.eh_proj.forward(context, saved.joined, saved.layer.x);
+    weights_.eh_proj.forward(context, saved.joined, saved.layer.x);  // [tokens, hidden], eq. 21
 }
 
 void MtpModule::recompute(Context& context, const SequenceLayout& layout, const Tensor& hidden,
@@ -91,7 +91,7 @@ void MtpModule::backward(Context& context, const SequenceLayout& layout, const T
     layer_.backward_weight(context, saved.layer, layer_work, gradients.weights.layer);
 
     encode(context, work.d_x);
-    weights_.eh_proj.backward_input(context, work.d_x, work.d_joined);
+    weights_.eh_proj.backward_input(context, work.d_x, work.d_joined);  // [tokens, 2·hidden]
     const LinearGradientRows rows{work.d_x, saved.joined, gradients.weights.eh_proj};
     Linear::add_gradients(context, {&rows, 1});
 

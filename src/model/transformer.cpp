@@ -201,14 +201,13 @@ Model load_fp8_model(const std::filesystem::path& directory, int64_t positions,
     Model model;
     model.config = stored_config(files);
     model.weights = load_codes(model.config, files, unknown);
+    model.fp8 = Fp8Recipe();
     model.cos_sin = table_for(model.config, positions, DType::bf16);
     return model;
 }
 
 Precision precision_of(const Model& model) {
-    // Weights in place have codes too, but for kv_b_proj.
-    const bool all_codes = !model.weights.layers.front().self_attn.kv_b_proj.codes.codes.empty();
-    if (all_codes && has_block_codes(model.weights)) return Precision(Fp8Recipe());
+    if (model.fp8) return Precision(*model.fp8);
     return model.weights.embed_tokens.dtype();
 }
 

@@ -2,6 +2,7 @@
 // parts per layer.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -20,6 +21,8 @@ struct Model {
     Weights weights;
     Tensor
         cos_sin;  // [positions, qk_rope_head_dim] f32 (f64 for f64 weights), see rotary_scaling.h
+    /// How activations meet the codes of linear layers; absent: as bf16, or there are no codes.
+    std::optional<Fp8Recipe> fp8 = std::nullopt;
 };
 
 /// Reads config.json and maps the weights (see load_weights). `dtype` is the type to compute in:
@@ -32,7 +35,7 @@ Model load_model(const std::filesystem::path& directory, DType dtype, int64_t po
 /// by quantised activations, as the training that wrote it did.
 Model load_fp8_model(const std::filesystem::path& directory, int64_t positions = 0,
                      std::vector<std::string>* unknown = nullptr);
-/// How a loaded model computes: in the type of its weights, or in FP8.
+/// How the model computes: in the type of its weights, or in FP8.
 Precision precision_of(const Model& model);
 
 /// Whole sequences for training and scoring.

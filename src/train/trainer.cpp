@@ -117,6 +117,7 @@ void Trainer::init_model() {
         model::quantize_linears(context_, recipe_.model, recipe_.precision(), model_.weights);
     }
     model_.config = recipe_.model;
+    model_.fp8 = recipe_.precision().fp8;
     model_.cos_sin = model::rotary_table(recipe_.model, recipe_.data.seq_len,
                                          model::statistics_dtype(recipe_.dtype()));
 }
