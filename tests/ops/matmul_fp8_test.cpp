@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <vector>
 
 #include "ops/fp8_support.h"
 
@@ -70,6 +71,21 @@ ProductFp8 random_product(Form form, Size size, DType out, uint64_t seed) {
             result_of(form, size, out, seed + 2)};
 }
 
+/// Row-major, as float64 has them.
+std::vector<double> exact_values(const TiledMatrix& x) {
+    const auto [rows, columns] = x.codes.shape<2>();
+    std::vector<double> values;
+    for (int64_t i = 0; i < rows * columns; ++i) {
+        values.push_back(test::value_at(x, i / columns, i % columns));
+    }
+    return values;
+}
+std::vector<double> exact_values(const Tensor& x) {
+    std::vector<double> values;
+    for (int64_t i = 0; i < x.count(); ++i) values.push_back(test::value_at(x, i));
+    return values;
+}
+
 /// The largest distance to a float64 sum, in units of what rounding may cost: each of the k
 /// products, its block's scale (two roundings) and the blocks' sum in float32, then the result's
 /// type.
@@ -80,20 +96,15 @@ double worst_error(Form form, const Left& left, const TiledMatrix& right, const 
     const bool tn = form == Form::tn, nt = form == Form::nt;
     const int64_t k = right.codes.shape()[nt ? 1 : 0];
     const double half_unit = test::unit_roundoff(result.dtype());
+    const std::vector<double> a = exact_values(left), b = exact_values(right);
     double worst = 0;
     for (int64_t i = 0; i < m; ++i) {
         for (int64_t j = 0; j < n; ++j) {
             double sum = before != nullptr ? test::value_at(*before, i * n + j) : 0;
             double size = std::abs(sum);
             for (int64_t l = 0; l < k; ++l) {
-                const double a = [&] {
-                    if constexpr (std::is_same_v<Left, Tensor>) {
-                        return test::value_at(left, i * k + l);
-                    } else {
-                        return test::value_at(left, tn ? l : i, tn ? i : l);
-                    }
-                }();
-                const double term = a * test::value_at(right, nt ? j : l, nt ? l : j);
+                const double term =
+                    a[size_t(tn ? l * m + i : i * k + l)] * b[size_t(nt ? j * k + l : l * n + j)];
                 sum += term;
                 size += std::abs(term);
             }
