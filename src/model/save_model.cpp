@@ -35,9 +35,8 @@ void save_model(const std::filesystem::path& directory, const ModelConfig& confi
     writer.finish();
 }
 
-void save_fresh_model(Context& context, const std::filesystem::path& directory,
-                      const ModelConfig& config, DType dtype, uint64_t seed,
-                      const SaveOptions& options) {
+void save_filled_model(const std::filesystem::path& directory, const ModelConfig& config,
+                       DType dtype, const FillParameter& fill, const SaveOptions& options) {
     // Parameters without memory tell by their address which of them a name of the checkpoint is:
     // the MTP modules repeat embedding and head.
     Weights none;
@@ -62,15 +61,28 @@ void save_fresh_model(Context& context, const std::filesystem::path& directory,
     });
     checkpoint::HuggingFaceWriter writer(directory, specs, {.force = options.force});
     add_files(config, dtype, options, writer);
+    int64_t done = 0;
     // One memory for all: a page costs more to get from the system than to fill.
     const Tensor space = Tensor::uninitialized({largest}, dtype);
     for (const auto& [spec, parameter] : lines) {
         Tensor values = spec.dtype == dtype ? space.rows(0, spec.shape.count()).reshaped(spec.shape)
                                             : Tensor::uninitialized(spec.shape, spec.dtype);
-        fill_fresh(context, config, parameter, seed, values);
+        fill(parameter, values);
         writer.add(spec.name, values);
+        if (options.progress) options.progress(++done, int64_t(lines.size()));
     }
     writer.finish();
+}
+
+void save_fresh_model(Context& context, const std::filesystem::path& directory,
+                      const ModelConfig& config, DType dtype, uint64_t seed,
+                      const SaveOptions& options) {
+    save_filled_model(
+        directory, config, dtype,
+        [&](const Parameter& parameter, Tensor& values) {
+            fill_fresh(context, config, parameter, seed, values);
+        },
+        options);
 }
 
 }  // namespace hadal::model

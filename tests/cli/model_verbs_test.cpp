@@ -16,6 +16,7 @@
 #include "core/file_map.h"
 
 namespace hadal::cli {
+extern const Command kConvert;
 extern const Command kEval;
 extern const Command kGenerate;
 extern const Command kInit;
@@ -225,4 +226,19 @@ TEST_CASE("model verbs: eval counts the answers that generate would give") {
     REQUIRE(tasks.size() == 1);
     CHECK(tasks[0]["n"] == 2);
     CHECK(tasks[0]["value"] == 0.5);
+}
+
+TEST_CASE("model verbs: a converted GGUF file is the model that inspect and score then find") {
+    const test::TemporaryDirectory folder;
+    const std::string golden = std::string(HADAL_TEST_DATA) + "/golden/";
+    const std::string out = (folder / "m").string();
+    const json made = run(kConvert, {golden + "gguf/model.gguf", "--out", out, "--dtype", "f32"});
+    CHECK(made["tokenizer"] == false);
+    CHECK(!made.contains("assumed"));
+    const json found = run(kInspect, {out}), source = run(kInspect, {golden + "mtp"});
+    CHECK(made["tensors"] == found["tensors"]);
+    CHECK(made["parameters"] == source["parameters"]);
+    write_file_atomically(folder / "ids.json", "[[0, 5, 7, 9, 11, 199]]");
+    const std::string ids = (folder / "ids.json").string();
+    CHECK(run(kScore, {out, "--tokens", ids}) == run(kScore, {golden + "mtp", "--tokens", ids}));
 }

@@ -8,6 +8,7 @@ import struct
 import subprocess
 
 MATRIX = "model.layers.0.mlp.up_proj.weight"
+GGUF = pathlib.Path(__file__).parent.parent / "golden/gguf/model.gguf"
 EXPERT = "model.layers.1.mlp.experts.3.down_proj.weight"
 
 
@@ -42,6 +43,7 @@ class Fixtures:
         self.good_model()
         self.broken_files()
         self.broken_configurations()
+        self.gguf_files()
         self.runs()
 
     def texts(self):
@@ -187,6 +189,28 @@ class Fixtures:
         (self.copy_of_good("config_missing") / "config.json").unlink()
         (self.copy_of_good("weights_missing") / "model.safetensors").unlink()
         (self.copy_of_good("tokenizer_missing") / "tokenizer.json").unlink()
+
+    def gguf_files(self):
+        """The golden GGUF model, cut, changed and with what cannot be read."""
+        good = GGUF.read_bytes()
+        up = good.index(b"blk.0.ffn_up.weight")
+        type_of_up = up + len(b"blk.0.ffn_up.weight") + 4 + 2 * 8
+        architecture = good.index(b"deepseek2")
+        files = {
+            "good": good,
+            "header_cut": good[:500],
+            "data_cut": good[:-1000],
+            "not_gguf": b"GGML" + good[4:],
+            "version": good[:4] + b"\x09" + good[5:],
+            "llama": good[:architecture] + b"deepseek9" + good[architecture + 9 :],
+            "tensor_missing": good.replace(b"blk.0.ffn_up.weight", b"blk.0.ffn_uq.weight"),
+            "type_unread": good[:type_of_up] + b"\x0a" + good[type_of_up + 1 :],
+            "nan": good[:-4] + b"\0\0\xc0\x7f",
+            "many_tensors": good[:8] + b"\xff" * 8 + good[16:],
+        }
+        (self.folder / "gguf").mkdir()
+        for name, content in files.items():
+            (self.folder / f"gguf/{name}.gguf").write_bytes(content)
 
     def recipe(self, name, text):
         path = self.folder / f"{name}.toml"

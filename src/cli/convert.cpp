@@ -1,0 +1,101 @@
+// `hadal convert`: a GGUF file as a model directory in Hugging Face layout.
+#include "checkpoint/gguf.h"
+#include "cli/arguments.h"
+#include "cli/file_argument.h"
+#include "cli/machine.h"
+#include "cli/report.h"
+#include "core/progress.h"
+#include "model/gguf_config.h"
+#include "model/gguf_weights.h"
+#include "model/save_model.h"
+#include "text/gguf_tokenizer.h"
+#include "text/tokenizer_json.h"
+
+namespace hadal::cli {
+
+namespace {
+
+/// Nothing if the file carries no tokenizer.
+std::optional<text::GgufVocabulary> vocabulary(const checkpoint::Gguf& file) {
+    const auto model = file.text("tokenizer.ggml.model");
+    if (!model || *model == "none") return std::nullopt;
+    return text::GgufVocabulary{
+        .model = *model,
+        .pretokenizer = file.text("tokenizer.ggml.pre").value_or("(none named)"),
+        .tokens = file.texts("tokenizer.ggml.tokens").value_or(std::vector<std::string_view>()),
+        .types = file.integers("tokenizer.ggml.token_type").value_or(std::vector<int64_t>()),
+        .merges = file.texts("tokenizer.ggml.merges").value_or(std::vector<std::string_view>()),
+        .bos_id = file.integer("tokenizer.ggml.bos_token_id"),
+        .eos_id = file.integer("tokenizer.ggml.eos_token_id"),
+        .pad_id = file.integer("tokenizer.ggml.padding_token_id"),
+        .add_bos = file.truth("tokenizer.ggml.add_bos_token").value_or(false),
+        .chat_template = file.text("tokenizer.chat_template")};
+}
+
+/// tokenizer.json and tokenizer_config.json; none if the file carries no tokenizer.
+std::map<std::string, std::string> tokenizer_files(const checkpoint::Gguf& file,
+                                                   const model::ModelConfig& config) {
+    const auto carried = vocabulary(file);
+    if (!carried) return {};
+    const std::string where = file.path().string();
+    if (int64_t(carried->tokens.size()) > config.vocab_size) {
+        throw Error(Error::Kind::corrupt_file,
+                    concat("tokenizer: knows ", carried->tokens.size(), " tokens, the model ",
+                           config.vocab_size, ": ", where));
+    }
+    // Made into a tokenizer once: what cannot be used is found before anything is written.
+    const text::Tokenizer tokenizer(text::tokenizer_content(*carried, where), where);
+    return {{"tokenizer.json", text::tokenizer_json(tokenizer.content())},
+            {"tokenizer_config.json", text::tokenizer_config_json(tokenizer.content())}};
+}
+
+void run_convert(const Arguments& arguments, Report& report) {
+    const DType dtype = arguments.globals().dtype.value_or(DType::bf16);
+    const std::filesystem::path out = output_argument(arguments, "--out");
+    const auto file = checkpoint::Gguf::open(arguments.path("FILE"));
+    auto [config, assumed] = model::gguf_config(file);
+    const model::GgufWeights weights(file, config);
+    model::SaveOptions options{.force = arguments.flag("--force")};
+    if (!arguments.flag("--no-tokenizer")) options.files = tokenizer_files(file, config);
+    const bool has_tokenizer = !options.files.empty();
+    Machine machine(arguments.globals());
+    {
+        ProgressLine progress("tensors", arguments.globals().shows_progress());
+        options.progress = progress.callback();
+        model::save_filled_model(
+            out, config, dtype,
+            [&](const model::Parameter& parameter, Tensor& values) {
+                weights.read(machine.context(), parameter, values);
+            },
+            options);
+    }
+    const model::ParameterCount count = model::count_parameters(config);
+    report.add("tensors", count.tensors);
+    report.add("parameters", count.total);
+    report.add("mtp_parameters", count.mtp);
+    report.add("dtype", name(dtype));
+    report.add("tokenizer", has_tokenizer);
+    report.add("out", out.string());
+    for (const std::string& choice : assumed) {
+        report.add_row("assumed", Record().add("setting", choice));
+    }
+}
+
+}  // namespace
+
+extern const Command kConvert = {
+    .name = "convert",
+    .group = Group::model,
+    .summary = "A GGUF file of a V3-family model in Hugging Face layout",
+    .example = "hadal convert deepseek-v3-q4_k_m-00001-of-00009.gguf --out models/v3",
+    .options =
+        {
+            {.name = "FILE", .help = "a GGUF file, or any part of one in parts", .required = true},
+            {.name = "--out", .value = "DIR", .help = "directory to write", .required = true},
+            {.name = "--no-tokenizer", .help = "leave the file's tokenizer out"},
+            {.name = "--force", .help = "replace a model that is there already"},
+        },
+    .run = run_convert,
+};
+
+}  // namespace hadal::cli
