@@ -4,7 +4,6 @@
 #include <cstring>
 #include <vector>
 
-#include "model/by_sequence.h"
 #include "ops/attention_prefill.h"
 #include "ops/matmul.h"
 #include "ops/rms_norm.h"
@@ -279,8 +278,7 @@ void AttentionMla::backward_input(Context& context, const SequenceLayout& layout
     }
 }
 
-void AttentionMla::backward_weight(Context& context, std::span<const int64_t> starts,
-                                   const Operand& x, const Operand& d_y,
+void AttentionMla::backward_weight(Context& context, const Operand& x, const Operand& d_y,
                                    const AttentionSaved& saved, const AttentionBackward& work,
                                    AttentionWeights& gradients) const {
     std::vector<LinearGradientRows> list = {{d_y, saved.o, gradients.o_proj},
@@ -289,14 +287,14 @@ void AttentionMla::backward_weight(Context& context, std::span<const int64_t> st
     if (config_.q_lora_rank > 0) {
         list.push_back({work.d_q, saved.q_a_normed, gradients.q_b_proj});
         list.push_back({work.d_q_a, x, gradients.q_a_proj});
-        add_rms_norm_gradient(context, work.d_q_a_normed, saved.q_a, saved.q_a_r, starts,
-                              gradients.q_a_layernorm);
+        ops::rms_norm_backward_weight(context, work.d_q_a_normed, saved.q_a, saved.q_a_r,
+                                      gradients.q_a_layernorm);
     } else {
         list.push_back({work.d_q, x, gradients.q_proj});
     }
-    add_gradients(context, list, starts);
-    add_rms_norm_gradient(context, work.d_c_normed, latent_part(config_, saved.ckv), saved.c_r,
-                          starts, gradients.kv_a_layernorm);
+    Linear::add_gradients(context, list);
+    ops::rms_norm_backward_weight(context, work.d_c_normed, latent_part(config_, saved.ckv),
+                                  saved.c_r, gradients.kv_a_layernorm);
 }
 
 }  // namespace hadal::model

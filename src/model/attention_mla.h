@@ -81,9 +81,9 @@ class AttentionMla {
                         const AttentionSaved& saved, AttentionBackward& work, Tensor& d_x) const;
 
     /// Adds to the gradients.
-    void backward_weight(Context& context, std::span<const int64_t> starts, const Operand& x,
-                         const Operand& d_y, const AttentionSaved& saved,
-                         const AttentionBackward& work, AttentionWeights& gradients) const;
+    void backward_weight(Context& context, const Operand& x, const Operand& d_y,
+                         const AttentionSaved& saved, const AttentionBackward& work,
+                         AttentionWeights& gradients) const;
 
   private:
     void compress(Context& context, const Operand& x, const Tensor& positions,

@@ -1,10 +1,6 @@
 #include "model/experts.h"
 
-#include <algorithm>
-#include <vector>
-
 #include "model/balance_loss.h"
-#include "model/by_sequence.h"
 #include "ops/convert.h"
 #include "ops/gate_topk.h"
 #include "ops/matmul.h"
@@ -28,29 +24,13 @@ void add_products(const std::vector<FeedForwardWeights>& experts,
     }
 }
 
-/// The rows of each expert that one sequence's tokens gave it: sorted by token within the expert.
-struct ExpertRows {
-    std::vector<int64_t> begin;
-    std::vector<int64_t> end;
-};
-ExpertRows rows_of_tokens(const ExpertsSaved& saved, int64_t top_k, int64_t first, int64_t count) {
-    const auto source = saved.row_source.values<int32_t>();  // slot of each row, token · top_k + …
-    ExpertRows rows;
-    for (size_t e = 0; e + 1 < saved.offsets.size(); ++e) {
-        const auto begin = source.begin() + saved.offsets[e];
-        const auto end = source.begin() + saved.offsets[e + 1];
-        rows.begin.push_back(std::lower_bound(begin, end, first * top_k) - source.begin());
-        rows.end.push_back(std::lower_bound(begin, end, (first + count) * top_k) - source.begin());
-    }
-    return rows;
-}
-
-void list_gradients(std::vector<FeedForwardWeights>& gradients, Linear FeedForwardWeights::* linear,
-                    const ExpertRows& rows, const Operand& d_rows, const Operand& x_rows,
-                    std::vector<LinearGradientRows>& list) {
+/// The same for the gradients of the weights.
+void add_gradients(std::vector<FeedForwardWeights>& gradients, Linear FeedForwardWeights::* linear,
+                   const ExpertsSaved& saved, const Operand& d_rows, const Operand& x_rows,
+                   std::vector<LinearGradientRows>& list) {
     for (size_t e = 0; e < gradients.size(); ++e) {
-        const int64_t begin = rows.begin[e];
-        const int64_t count = rows.end[e] - begin;
+        const int64_t begin = saved.offsets[e];
+        const int64_t count = saved.offsets[e + 1] - begin;
         if (count == 0) continue;
         list.push_back(
             {d_rows.rows(begin, count), x_rows.rows(begin, count), gradients[e].*linear});
@@ -221,24 +201,19 @@ void Experts::backward_input(Context& context, const SequenceLayout& layout, con
     ops::matmul_nn_add(context, work.d_logits, weights_.gate, d_x);
 }
 
-void Experts::backward_weight(Context& context, std::span<const int64_t> starts, const Operand& x,
-                              const Operand& d_y, const ExpertsSaved& saved,
-                              const ExpertsBackward& work, MoeWeights& gradients) const {
+void Experts::backward_weight(Context& context, const Operand& x, const Operand& d_y,
+                              const ExpertsSaved& saved, const ExpertsBackward& work,
+                              MoeWeights& gradients) const {
     auto& experts = gradients.experts;
-    for_each_sequence(starts, [&](int64_t first, int64_t count) {
-        const ExpertRows rows = rows_of_tokens(saved, config_.num_experts_per_tok, first, count);
-        std::vector<LinearGradientRows> list;
-        using Weights = FeedForwardWeights;
-        list_gradients(experts, &Weights::gate_proj, rows, work.d_gate, saved.x_rows, list);
-        list_gradients(experts, &Weights::up_proj, rows, work.d_up, saved.x_rows, list);
-        list_gradients(experts, &Weights::down_proj, rows, work.d_rows, saved.product, list);
-        Linear::add_gradients(context, list);
-    });
-    add_gradient(context, work.d_logits, x.values, starts, gradients.gate);
+    std::vector<LinearGradientRows> list;
+    add_gradients(experts, &FeedForwardWeights::gate_proj, saved, work.d_gate, saved.x_rows, list);
+    add_gradients(experts, &FeedForwardWeights::up_proj, saved, work.d_up, saved.x_rows, list);
+    add_gradients(experts, &FeedForwardWeights::down_proj, saved, work.d_rows, saved.product, list);
+    Linear::add_gradients(context, list);
+    ops::matmul_tn_add(context, work.d_logits, x.values, gradients.gate);
     if (config_.n_shared_experts > 0) {
         FeedForward(weights_.shared_experts)
-            .backward_weight(context, starts, x, d_y, saved.shared, work.shared,
-                             gradients.shared_experts);
+            .backward_weight(context, x, d_y, saved.shared, work.shared, gradients.shared_experts);
     }
 }
 

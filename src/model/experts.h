@@ -3,7 +3,6 @@
 // products run as one list.
 #pragma once
 
-#include <span>
 #include <vector>
 
 #include "core/context.h"
@@ -62,8 +61,8 @@ class Experts {
                         const ExpertsSaved& saved, ExpertsBackward& work, Tensor& d_x) const;
 
     /// Adds to the gradients.
-    void backward_weight(Context& context, std::span<const int64_t> starts, const Operand& x,
-                         const Operand& d_y, const ExpertsSaved& saved, const ExpertsBackward& work,
+    void backward_weight(Context& context, const Operand& x, const Operand& d_y,
+                         const ExpertsSaved& saved, const ExpertsBackward& work,
                          MoeWeights& gradients) const;
 
   private:

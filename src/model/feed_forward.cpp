@@ -2,7 +2,6 @@
 
 #include <vector>
 
-#include "model/by_sequence.h"
 #include "ops/silu_mul.h"
 
 namespace hadal::model {
@@ -64,15 +63,14 @@ void FeedForward::backward_input(Context& context, const Operand& d_y,
     weights_.up_proj.backward_input_add(context, work.d_up, d_x);  // [tokens, hidden]
 }
 
-void FeedForward::backward_weight(Context& context, std::span<const int64_t> starts,
-                                  const Operand& x, const Operand& d_y,
+void FeedForward::backward_weight(Context& context, const Operand& x, const Operand& d_y,
                                   const FeedForwardSaved& saved, const FeedForwardBackward& work,
                                   FeedForwardWeights& gradients) const {
-    const std::vector<LinearGradientRows> list = {
-        {work.d_gate, x, gradients.gate_proj},       // [intermediate, hidden]
-        {work.d_up, x, gradients.up_proj},           // [intermediate, hidden]
-        {d_y, saved.product, gradients.down_proj}};  // [hidden, intermediate]
-    add_gradients(context, list, starts);
+    Linear::add_gradients(
+        context, std::vector<LinearGradientRows>{
+                     {work.d_gate, x, gradients.gate_proj},        // [intermediate, hidden]
+                     {work.d_up, x, gradients.up_proj},            // [intermediate, hidden]
+                     {d_y, saved.product, gradients.down_proj}});  // [hidden, intermediate]
 }
 
 }  // namespace hadal::model

@@ -1,9 +1,6 @@
 // The gated feed-forward network of dense layers and of the shared experts.
 #pragma once
 
-#include <cstdint>
-#include <span>
-
 #include "core/context.h"
 #include "core/tensor.h"
 #include "model/activation.h"
@@ -44,9 +41,9 @@ class FeedForward {
                         FeedForwardBackward& work, Tensor& d_x) const;
 
     /// "W": adds to the gradients; may run much later than "B".
-    void backward_weight(Context& context, std::span<const int64_t> starts, const Operand& x,
-                         const Operand& d_y, const FeedForwardSaved& saved,
-                         const FeedForwardBackward& work, FeedForwardWeights& gradients) const;
+    void backward_weight(Context& context, const Operand& x, const Operand& d_y,
+                         const FeedForwardSaved& saved, const FeedForwardBackward& work,
+                         FeedForwardWeights& gradients) const;
 
   private:
     void multiply(Context& context, FeedForwardSaved& saved) const;

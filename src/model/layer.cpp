@@ -1,6 +1,5 @@
 #include "model/layer.h"
 
-#include "model/by_sequence.h"
 #include "ops/convert.h"
 #include "ops/rms_norm.h"
 
@@ -123,24 +122,24 @@ void Layer::backward_input(Context& context, const SequenceLayout& layout, const
                                  /*add=*/true, d_x);
 }
 
-void Layer::backward_weight(Context& context, const SequenceLayout& layout, const LayerSaved& saved,
-                            const LayerBackward& work, LayerWeights& gradients) const {
+void Layer::backward_weight(Context& context, const LayerSaved& saved, const LayerBackward& work,
+                            LayerWeights& gradients) const {
     if (is_moe_) {
         Experts(config_, weights_.moe)
-            .backward_weight(context, layout.starts, saved.normed_middle, work.d_y, saved.moe,
-                             work.moe, gradients.moe);
+            .backward_weight(context, saved.normed_middle, work.d_y, saved.moe, work.moe,
+                             gradients.moe);
     } else {
         FeedForward(weights_.mlp)
-            .backward_weight(context, layout.starts, saved.normed_middle, work.d_y, saved.mlp,
-                             work.mlp, gradients.mlp);
+            .backward_weight(context, saved.normed_middle, work.d_y, saved.mlp, work.mlp,
+                             gradients.mlp);
     }
-    add_rms_norm_gradient(context, work.d_normed_middle, saved.middle, saved.r_middle,
-                          layout.starts, gradients.post_attention_layernorm);
+    ops::rms_norm_backward_weight(context, work.d_normed_middle, saved.middle, saved.r_middle,
+                                  gradients.post_attention_layernorm);
     AttentionMla(config_, weights_.self_attn)
-        .backward_weight(context, layout.starts, saved.normed, work.d_middle, saved.attention,
-                         work.attention, gradients.self_attn);
-    add_rms_norm_gradient(context, work.d_normed, saved.x, saved.r, layout.starts,
-                          gradients.input_layernorm);
+        .backward_weight(context, saved.normed, work.d_middle, saved.attention, work.attention,
+                         gradients.self_attn);
+    ops::rms_norm_backward_weight(context, work.d_normed, saved.x, saved.r,
+                                  gradients.input_layernorm);
 }
 
 }  // namespace hadal::model

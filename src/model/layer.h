@@ -68,8 +68,8 @@ class Layer {
                         const LayerSaved& saved, LayerBackward& work, Tensor& d_x) const;
 
     /// Adds to the gradients ("W"), after "B" with the same `work`.
-    void backward_weight(Context& context, const SequenceLayout& layout, const LayerSaved& saved,
-                         const LayerBackward& work, LayerWeights& gradients) const;
+    void backward_weight(Context& context, const LayerSaved& saved, const LayerBackward& work,
+                         LayerWeights& gradients) const;
 
   private:
     void norm_input(Context& context, LayerSaved& saved) const;

@@ -1,6 +1,5 @@
 #include "model/multi_token.h"
 
-#include "model/by_sequence.h"
 #include "ops/embedding.h"
 #include "ops/rms_norm.h"
 
@@ -85,27 +84,28 @@ void MtpModule::backward(Context& context, const SequenceLayout& layout, const T
     const int64_t width = config_.hidden_size;
     ops::rms_norm_backward_input(context, work.d_normed, saved.output, weights_.shared_head_norm,
                                  saved.output_r, /*add=*/false, work.d_output);
-    add_rms_norm_gradient(context, work.d_normed, saved.output, saved.output_r, layout.starts,
-                          gradients.weights.shared_head_norm);
+    ops::rms_norm_backward_weight(context, work.d_normed, saved.output, saved.output_r,
+                                  gradients.weights.shared_head_norm);
 
     layer_.backward_input(context, layout, work.d_output, saved.layer, layer_work, work.d_x.values);
-    layer_.backward_weight(context, layout, saved.layer, layer_work, gradients.weights.layer);
+    layer_.backward_weight(context, saved.layer, layer_work, gradients.weights.layer);
 
     encode(context, work.d_x);
     weights_.eh_proj.backward_input(context, work.d_x, work.d_joined);  // [tokens, 2·hidden]
     const LinearGradientRows rows{work.d_x, saved.joined, gradients.weights.eh_proj};
-    add_gradients(context, {&rows, 1}, layout.starts);
+    Linear::add_gradients(context, {&rows, 1});
 
     const Tensor d_left = work.d_joined.columns(0, width);       // [tokens, hidden]
     const Tensor d_right = work.d_joined.columns(width, width);  // [tokens, hidden]
     ops::rms_norm_backward_input(context, d_left, saved.embedded, weights_.enorm, saved.embedded_r,
                                  /*add=*/false, work.d_embedded);
-    add_rms_norm_gradient(context, d_left, saved.embedded, saved.embedded_r, layout.starts,
-                          gradients.weights.enorm);
+    ops::rms_norm_backward_weight(context, d_left, saved.embedded, saved.embedded_r,
+                                  gradients.weights.enorm);
+    ops::embedding_backward(context, saved.ids, work.d_embedded, gradients.d_embed_tokens);
     ops::rms_norm_backward_input(context, d_right, hidden, weights_.hnorm, saved.hidden_r,
-                                 /*add=*/true, gradients.d_hidden);
-    add_rms_norm_gradient(context, d_right, hidden, saved.hidden_r, layout.starts,
-                          gradients.weights.hnorm);
+                                 /*add=*/false, gradients.d_hidden);
+    ops::rms_norm_backward_weight(context, d_right, hidden, saved.hidden_r,
+                                  gradients.weights.hnorm);
 }
 
 }  // namespace hadal::model

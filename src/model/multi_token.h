@@ -41,8 +41,9 @@ inline bool mtp_is_moe(const ModelConfig& config) {
 }
 
 struct MtpGradients {
-    MtpWeights& weights;  // added to, as the next
-    Tensor& d_hidden;     // [tokens, hidden]
+    MtpWeights& weights;     // added to
+    Tensor& d_embed_tokens;  // [vocab, hidden], added to
+    Tensor& d_hidden;        // [tokens, hidden], overwritten
 };
 
 class MtpModule {
@@ -66,8 +67,7 @@ class MtpModule {
     void recompute(Context& context, const SequenceLayout& layout, const Tensor& hidden,
                    MtpSaved& saved) const;
 
-    /// From work.d_normed [tokens, hidden] all gradients of the module; leaves that of the embedded
-    /// tokens in work.d_embedded, for the embedding's own gradient.
+    /// From work.d_normed [tokens, hidden] all gradients of the module and of the embedding.
     void backward(Context& context, const SequenceLayout& layout, const Tensor& hidden,
                   const MtpSaved& saved, MtpBackward& work, LayerBackward& layer_work,
                   MtpGradients gradients) const;

@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "model/balance_loss.h"
-#include "model/by_sequence.h"
 #include "model/head.h"
 #include "model/rotary_scaling.h"
 #include "ops/convert.h"
@@ -115,11 +114,6 @@ void forward_mtp(Context& context, const Model& model, const TokenBatch& batch,
     }
 }
 
-/// MTP modules that this batch trains.
-size_t active_modules(const Saved& saved, const LossOptions& options) {
-    return options.mtp_weight != 0 ? saved.mtp.size() : 0;
-}
-
 /// λ/D · main_scale (eq. 24, 25): every module's sum is divided by the number of tokens, as the
 /// report writes it.
 double mtp_scale(const Saved& saved, const LossOptions& options) {
@@ -132,62 +126,27 @@ struct BackwardTargets {
     Weights& gradients;
 };
 
-/// Losses of all heads, their gradients, and what the heads contribute to the gradients of
-/// saved.normed and of the modules' outputs.
-void backward_heads(Context& context, const Model& model, const TokenBatch& batch,
-                    const LossOptions& options, const Saved& saved, BackwardTargets to,
-                    LossResult& result) {
-    const auto& [space, gradients] = to;
-    Tensor& d_head = model.config.tie_word_embeddings ? gradients.embed_tokens : gradients.lm_head;
-    const auto head = [&](int64_t begin, int64_t count, const Tensor& normed, const Tensor& targets,
-                          double scale, Tensor& d_normed) {
-        Tensor d_rows = d_normed.rows(begin, count);
-        return head_loss(context, normed.rows(begin, count), model.weights.lm_head,
-                         targets.rows(begin, count), scale,
-                         {.d_hidden = &d_rows, .d_head = &d_head});
-    };
-    space.d_normed.fill_zero();
-    for (MtpBackward& mtp : space.mtp) mtp.d_normed.fill_zero();
-    for_each_sequence(batch.starts, [&](int64_t begin, int64_t count) {
-        for (size_t k = active_modules(saved, options); k-- > 0;) {
-            const HeadLoss loss = head(begin, count, saved.mtp[k].normed, saved.mtp[k].targets,
-                                       mtp_scale(saved, options), space.mtp[k].d_normed);
-            result.mtp_loss_sum[k] += loss.loss_sum;
-            result.mtp_targets[k] += loss.targets;
-        }
-        const HeadLoss loss =
-            head(begin, count, saved.normed, batch.targets, options.main_scale, space.d_normed);
-        result.sequence_loss_sum.push_back(loss.loss_sum);
-        result.loss_sum += loss.loss_sum;
-        result.targets += loss.targets;
-    });
-}
-
-/// Backward of the MTP modules, the deepest first; the first one adds to space.d_normed.
+/// Loss and backward of the MTP modules, the deepest first. Leaves in space.d_normed what they
+/// contribute to the gradient of saved.normed.
 void backward_mtp(Context& context, const Model& model, const SequenceLayout& layout,
-                  const LossOptions& options, Saved& saved, BackwardTargets to) {
-    auto& [space, gradients] = to;
-    for (size_t k = active_modules(saved, options); k-- > 0;) {
+                  const LossOptions& options, Saved& saved, BackwardTargets targets,
+                  LossResult& result) {
+    auto& [space, gradients] = targets;
+    Tensor& d_head = model.config.tie_word_embeddings ? gradients.embed_tokens : gradients.lm_head;
+    space.mtp.d_normed.fill_zero();
+    for (size_t k = saved.mtp.size(); k-- > 0;) {
+        const HeadLoss loss = head_loss(context, saved.mtp[k].normed, model.weights.lm_head,
+                                        saved.mtp[k].targets, mtp_scale(saved, options),
+                                        {.d_hidden = &space.mtp.d_normed, .d_head = &d_head});
+        result.mtp_loss_sum[k] = loss.loss_sum;
+        result.mtp_targets[k] = loss.targets;
         const Tensor& hidden = k == 0 ? saved.normed : saved.mtp[k - 1].normed;
-        Tensor& d_hidden = k == 0 ? space.d_normed : space.mtp[k - 1].d_normed;
         const MtpModule module(model.config, model.weights.mtp[k], model.weights.embed_tokens);
         if (saved.recompute) module.recompute(context, layout, hidden, saved.mtp[k]);
-        module.backward(context, layout, hidden, saved.mtp[k], space.mtp[k], space.layer,
-                        {gradients.mtp[k], d_hidden});
+        module.backward(context, layout, hidden, saved.mtp[k], space.mtp, space.layer,
+                        {gradients.mtp[k], gradients.embed_tokens, space.d_normed});
+        if (k > 0) ops::copy(context, space.d_normed, space.mtp.d_normed);
     }
-}
-
-void backward_embeddings(Context& context, const TokenBatch& batch, const LossOptions& options,
-                         const Saved& saved, const BackwardSpace& space, Weights& gradients) {
-    for_each_sequence(batch.starts, [&](int64_t begin, int64_t count) {
-        for (size_t k = active_modules(saved, options); k-- > 0;) {
-            ops::embedding_backward(context, saved.mtp[k].ids.rows(begin, count),
-                                    space.mtp[k].d_embedded.rows(begin, count),
-                                    gradients.embed_tokens);
-        }
-        ops::embedding_backward(context, batch.ids.rows(begin, count),
-                                space.d_hidden.rows(begin, count), gradients.embed_tokens);
-    });
 }
 
 void add_expert_loads(Context& context, const LayerSaved& saved, const TokenBatch& batch,
@@ -310,8 +269,7 @@ BackwardSpace allocate_backward(const ModelConfig& config, int64_t tokens,
     space.d_normed = allocate("d_normed", rows, precision.dtype);
     space.layer = allocate_layer_backward(config, tokens, precision, allocate);
     if (with_mtp && config.num_nextn_predict_layers > 0) {
-        for (int64_t k = 0; k < config.num_nextn_predict_layers; ++k)
-            space.mtp.push_back(allocate_mtp_backward(config, tokens, precision, allocate));
+        space.mtp = allocate_mtp_backward(config, tokens, precision, allocate);
     }
     return space;
 }
@@ -354,23 +312,31 @@ LossResult forward_backward(Context& context, const Model& model, const TokenBat
     const SequenceLayout layout = layout_of(model, batch, options);
     forward(context, model, batch, saved);
     LossResult result = empty_result(saved);
-    if (active_modules(saved, options) > 0) forward_mtp(context, model, batch, layout, saved);
-    backward_heads(context, model, batch, options, saved, {space, gradients}, result);
-    backward_mtp(context, model, layout, options, saved, {space, gradients});
+    if (options.mtp_weight != 0 && !saved.mtp.empty()) {
+        forward_mtp(context, model, batch, layout, saved);
+        backward_mtp(context, model, layout, options, saved, {space, gradients}, result);
+    } else {
+        space.d_normed.fill_zero();
+    }
+    Tensor& d_head = model.config.tie_word_embeddings ? gradients.embed_tokens : gradients.lm_head;
+    const HeadLoss loss =
+        head_loss(context, saved.normed, model.weights.lm_head, batch.targets, options.main_scale,
+                  {.d_hidden = &space.d_normed, .d_head = &d_head});
+    result.loss_sum = loss.loss_sum;
+    result.targets = loss.targets;
 
     ops::rms_norm_backward_input(context, space.d_normed, saved.hidden, model.weights.norm, saved.r,
                                  /*add=*/false, space.d_hidden);
-    add_rms_norm_gradient(context, space.d_normed, saved.hidden, saved.r, batch.starts,
-                          gradients.norm);
+    ops::rms_norm_backward_weight(context, space.d_normed, saved.hidden, saved.r, gradients.norm);
     for (size_t i = saved.layers.size(); i-- > 0;) {
         const Layer layer = layer_at(model, i);
         if (saved.recompute) layer.recompute(context, layout, saved.layers[i]);
         layer.backward_input(context, layout, space.d_hidden, saved.layers[i], space.layer,
                              space.d_next);
-        layer.backward_weight(context, layout, saved.layers[i], space.layer, gradients.layers[i]);
+        layer.backward_weight(context, saved.layers[i], space.layer, gradients.layers[i]);
         std::swap(space.d_hidden, space.d_next);
     }
-    backward_embeddings(context, batch, options, saved, space, gradients);
+    ops::embedding_backward(context, batch.ids, space.d_hidden, gradients.embed_tokens);
     count_experts(context, model, batch, options, saved, result);
     return result;
 }

@@ -64,7 +64,7 @@ struct BackwardSpace {
     Tensor d_next;    // [tokens, hidden] the same one layer below
     Tensor d_normed;  // [tokens, hidden] gradient of the final norm's output
     LayerBackward layer;
-    std::vector<MtpBackward> mtp;  // per module
+    MtpBackward mtp;
 };
 /// Memory for `tokens` tokens of `sequences` sequences; MTP modules only if `with_mtp`.
 Saved allocate_saved(const ModelConfig& config, int64_t tokens, const Precision& precision,
@@ -84,8 +84,7 @@ struct LossOptions {
 struct LossResult {
     double loss_sum = 0;  // Σ over targets of −log p, nats
     int64_t targets = 0;
-    std::vector<double> sequence_loss_sum;  // the same of each sequence; forward_backward only
-    std::vector<double> mtp_loss_sum;       // per depth
+    std::vector<double> mtp_loss_sum;  // per depth
     std::vector<int64_t> mtp_targets;
     double balance_loss = 0;  // Σ over MoE layers and sequences of α Σ f P, times balance_scale
     std::vector<std::vector<int64_t>> expert_load;  // per MoE layer, MTP's last: tokens per expert
@@ -95,10 +94,7 @@ struct LossResult {
 /// Error(bad_input).
 void forward(Context& context, const Model& model, const TokenBatch& batch, Saved& saved);
 
-/// Forward, loss and backward; gradients are added to `gradients`, sequence after sequence, so that
-/// the bits of a step's gradients do not depend on how many sequences a call holds (by_sequence.h).
-/// Tied embeddings are the exception: head and embedding then add to one gradient in turns of
-/// calls.
+/// Forward, loss and backward; gradients are added to `gradients`.
 LossResult forward_backward(Context& context, const Model& model, const TokenBatch& batch,
                             const LossOptions& options, Saved& saved, BackwardSpace& space,
                             Weights& gradients);

@@ -20,9 +20,7 @@ namespace {
 
 /// Adds one micro-batch's result to the step's.
 void accumulate(const model::LossResult& part, model::LossResult& whole) {
-    // In the same order of additions for every size of micro-batches.
-    for (const double loss : part.sequence_loss_sum) whole.loss_sum += loss;
-    if (part.sequence_loss_sum.empty()) whole.loss_sum += part.loss_sum;  // of a validation
+    whole.loss_sum += part.loss_sum;
     whole.targets += part.targets;
     whole.balance_loss += part.balance_loss;
     whole.mtp_loss_sum.resize(part.mtp_loss_sum.size());
