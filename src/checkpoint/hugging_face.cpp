@@ -75,6 +75,18 @@ std::vector<Safetensors> open_shards(const std::filesystem::path& directory) {
     return files;
 }
 
+/// Scaled weights are multiplied out in float32 and rounded once: what that gives the types that
+/// models compute in.
+void require_readable(const std::filesystem::path& directory, std::string_view name,
+                      std::string_view stored, DType dtype) {
+    if (dtype == DType::f32 || dtype == DType::bf16) return;
+    throw Error(Error::Kind::unsupported,
+                concat("tensor ", printable(name), " is ", stored, " and cannot be read as ",
+                       hadal::name(dtype), ", only as f32 or bf16: ", directory.string()));
+}
+
+constexpr std::string_view kInt4Packed = "_packed", kInt4Scale = "_scale", kInt4Shape = "_shape";
+
 }  // namespace
 
 HuggingFace HuggingFace::open(const std::filesystem::path& directory) {
@@ -127,6 +139,13 @@ Tensor HuggingFace::load(std::string_view name) const {
 }
 
 Tensor HuggingFace::load(std::string_view name, DType dtype) const {
+    if (int4_shape(name)) {
+        require_readable(directory_, name, "in INT4", dtype);
+        const formats::Int4Matrix matrix = load_int4(name);
+        Tensor result = Tensor::uninitialized(matrix.shape(), dtype);
+        formats::dequantize_int4(matrix, result);
+        return result;
+    }
     const Tensor stored = load(name);
     if (stored.dtype() != DType::f8_e4m3 || dtype == DType::f8_e4m3) {
         try {
@@ -136,12 +155,7 @@ Tensor HuggingFace::load(std::string_view name, DType dtype) const {
                                              directory_.string()));
         }
     }
-    if (dtype != DType::f32 && dtype != DType::bf16) {
-        throw Error(
-            Error::Kind::unsupported,
-            concat("tensor ", printable(name), " is block-scaled float8 and cannot be read as ",
-                   hadal::name(dtype), ", only as f32 or bf16: ", directory_.string()));
-    }
+    require_readable(directory_, name, "block-scaled float8", dtype);
     const formats::TiledMatrix tiles = load_tiles(name);
     Tensor result = Tensor::uninitialized(stored.shape(), dtype);
     formats::dequantize_blocks(tiles.codes, tiles.scale, result);
@@ -161,6 +175,61 @@ formats::TiledMatrix HuggingFace::load_tiles(std::string_view name) const {
                                    shape.text()));
     }
     return {.codes = codes, .scale = scale, .tiling = formats::kBlockTiles};
+}
+
+std::optional<Shape> HuggingFace::int4_shape(std::string_view name) const {
+    const TensorInfo* packed = find(concat(name, kInt4Packed));
+    if (packed == nullptr) return std::nullopt;
+    const auto refuse = [&](std::string_view suffix, const std::string& problem) {
+        corrupt(path_of(*packed), concat("tensor ", printable(concat(name, suffix)), problem,
+                                         " (a weight in INT4 has _packed, _scale and _shape)"));
+    };
+    const auto part = [&](std::string_view suffix) {
+        const TensorInfo* info = find(concat(name, suffix));
+        if (info == nullptr) refuse(suffix, " is missing");
+        return info;
+    };
+    const Shape& words = packed->shape;
+    if (packed->dtype != DType::i32 || words.rank() != 2 ||
+        words[1] % formats::kInt4WordsPerGroup != 0 || words[1] > INT64_MAX / 8) {
+        refuse(kInt4Packed, concat(" is ", words.text(), " ", hadal::name(packed->dtype),
+                                   ", not rows of whole groups of 32 codes in i32"));
+    }
+    const Shape shape{words[0], words[1] * formats::kInt4PerWord};
+    const TensorInfo* scale = part(kInt4Scale);
+    if (scale->dtype != DType::bf16 ||
+        scale->shape != Shape{shape[0], shape[1] / formats::kInt4Group}) {
+        refuse(kInt4Scale, concat(" is ", scale->shape.text(), " ", hadal::name(scale->dtype),
+                                  ", which is not a scale in bf16 for each 32 of ", shape.text()));
+    }
+    const TensorInfo* sizes = part(kInt4Shape);
+    if (sizes->dtype != DType::i64 || sizes->shape != Shape{2}) {
+        refuse(kInt4Shape, concat(" is ", sizes->shape.text(), " ", hadal::name(sizes->dtype),
+                                  ", not two sizes in i64"));
+    }
+    return shape;
+}
+
+formats::Int4Matrix HuggingFace::load_int4(std::string_view name) const {
+    const auto shape = int4_shape(name);
+    if (!shape) corrupt(directory_, concat("tensor ", printable(name), " is not stored in INT4"));
+    const Tensor sizes = load(concat(name, kInt4Shape));
+    const std::span<const int64_t> said = sizes.values<int64_t>();
+    if (said[0] != (*shape)[0] || said[1] != (*shape)[1]) {
+        corrupt(directory_,
+                concat("tensor ", printable(concat(name, kInt4Shape)), " says [", said[0], ", ",
+                       said[1], "], but the codes are of a weight ", shape->text()));
+    }
+    return {.packed = load(concat(name, kInt4Packed)), .scale = load(concat(name, kInt4Scale))};
+}
+
+std::string_view HuggingFace::int4_weight_of(std::string_view tensor) const {
+    for (const std::string_view suffix : {kInt4Packed, kInt4Scale, kInt4Shape}) {
+        if (!tensor.ends_with(suffix)) continue;
+        const std::string_view name = tensor.substr(0, tensor.size() - suffix.size());
+        if (contains(concat(name, kInt4Packed))) return name;
+    }
+    return {};
 }
 
 int64_t HuggingFace::tensor_bytes() const {

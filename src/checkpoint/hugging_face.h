@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "checkpoint/safetensors.h"
+#include "formats/int4_group.h"
 #include "formats/scale_tile.h"
 
 namespace hadal::checkpoint {
@@ -52,12 +54,22 @@ class HuggingFace {
     /// missing.
     Tensor load(std::string_view name) const;
     /// As `dtype`, f32, bf16, f16 or f64: the view if it is stored so, else a rounded copy. An
-    /// f8_e4m3 weight is multiplied by its `<name>_scale_inv`, which may be in another file (f32
-    /// and bf16 only).
+    /// f8_e4m3 weight is multiplied by its `<name>_scale_inv`, which may be in another file, and
+    /// one in INT4 is unpacked (both f32 and bf16 only).
     Tensor load(std::string_view name, DType dtype) const;
     /// A block-FP8 weight as stored: views of its codes and of `<name>_scale_inv`, a byte for each
     /// weight. Error(corrupt_file) if the scales are missing or do not fit.
     formats::TiledMatrix load_tiles(std::string_view name) const;
+
+    /// Where a weight is stored in INT4, which takes three tensors, `<name>_packed`, `_scale` and
+    /// `_shape`: its own shape, by headers alone. Nothing where `<name>_packed` is not there.
+    /// Error(corrupt_file) names what is missing or does not fit in groups of 32.
+    std::optional<Shape> int4_shape(std::string_view name) const;
+    /// Views of the codes and scales of such a weight.
+    formats::Int4Matrix load_int4(std::string_view name) const;
+    /// The weight that a tensor is a part of in INT4: `x` of `x_packed`, `x_scale` and `x_shape`.
+    /// Empty if it is none.
+    std::string_view int4_weight_of(std::string_view tensor) const;
 
     int64_t num_files() const {
         return int64_t(files_.size());

@@ -174,6 +174,8 @@ ParameterCount count_parameters(const ModelConfig& config) {
         const int64_t elements = parameter.shape.count();
         ++count.tensors;
         if (config.block_fp8 && is_quantised(parameter)) ++count.tensors;  // weight_scale_inv
+        // weight_packed, weight_scale, weight_shape
+        if (config.int4_groups && parameter.role == Role::expert) count.tensors += 2;
         if (parameter.in_mtp) {
             count.mtp += elements;
             continue;
@@ -307,18 +309,22 @@ ModelConfig stored_config(const checkpoint::HuggingFace& files) {
 void check_parameters(const ModelConfig& config, const checkpoint::HuggingFace& files) {
     Weights none;
     for (const Parameter& parameter : parameters(config, none)) {
-        const checkpoint::TensorInfo* stored = files.find(parameter.name);
+        const std::string packed_name = concat(parameter.name, "_packed");
+        const std::optional<Shape> packed =
+            config.int4_groups ? files.int4_shape(parameter.name) : std::nullopt;
+        const checkpoint::TensorInfo* stored = files.find(packed ? packed_name : parameter.name);
         if (stored == nullptr) {
             throw Error(
                 Error::Kind::corrupt_file,
                 concat("tensor '", parameter.name, "' is missing: ", files.directory().string(),
                        " (the checkpoint does not match its config.json)"));
         }
-        if (stored->shape != parameter.shape) {
-            throw Error(Error::Kind::corrupt_file,
-                        concat("tensor '", parameter.name, "' is ", stored->shape.text(),
-                               ", config.json asks for ", parameter.shape.text(), ": ",
-                               files.path_of(*stored).string()));
+        const Shape& shape = packed ? *packed : stored->shape;
+        if (shape != parameter.shape) {
+            throw Error(
+                Error::Kind::corrupt_file,
+                concat("tensor '", parameter.name, "' is ", shape.text(), ", config.json asks for ",
+                       parameter.shape.text(), ": ", files.path_of(*stored).string()));
         }
     }
 }
@@ -330,9 +336,10 @@ Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& f
     Weights weights;
     for (const Parameter& parameter : parameters(config, weights)) {
         // Attention in absorbed form takes kv_b_proj apart by heads, and not only multiplies by it.
+        const checkpoint::TensorInfo* stored = files.find(parameter.name);  // none: INT4
         const bool in_place = fp8 == Fp8Weights::in_place && parameter.linear != nullptr &&
-                              precision.dtype == DType::bf16 &&
-                              files.find(parameter.name)->dtype == DType::f8_e4m3 &&
+                              precision.dtype == DType::bf16 && stored != nullptr &&
+                              stored->dtype == DType::f8_e4m3 &&
                               !parameter.name.ends_with("kv_b_proj.weight");
         if (in_place) {
             parameter.linear->codes = files.load_tiles(parameter.name);
@@ -377,6 +384,7 @@ std::vector<std::string> unknown_tensors(const ModelConfig& config,
     for (const auto& info : files.tensors()) {
         const std::string_view name = info.name;
         const bool expected = known.contains(name) || name.ends_with("_scale_inv") ||
+                              known.contains(files.int4_weight_of(name)) ||
                               name.ends_with("rotary_emb.inv_freq") ||   // old checkpoints carry it
                               name.ends_with(".embed_tokens.weight") ||  // MTP's copies
                               name.ends_with(".shared_head.head.weight");

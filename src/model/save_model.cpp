@@ -15,6 +15,7 @@ void add_files(const ModelConfig& config, DType dtype, const SaveOptions& option
     ModelConfig written = config;
     written.dtype = dtype;
     written.block_fp8 = false;
+    written.int4_groups = false;
     writer.add_file("config.json", config_text(written));
     for (const auto& [name, content] : options.files) writer.add_file(name, content);
 }
