@@ -41,7 +41,9 @@ void check_tensors(const checkpoint::HuggingFace& files) {
     model::check_parameters(config, files);
     model::Weights none;
     for (const model::Parameter& parameter : model::parameters(config, none)) {
-        const checkpoint::TensorInfo& info = *files.find(parameter.name);
+        const checkpoint::TensorInfo* stored = files.find(parameter.name);
+        if (stored == nullptr) continue;  // in INT4, which check_parameters has looked at
+        const checkpoint::TensorInfo& info = *stored;
         if (!holds_numbers(info.dtype)) {
             throw Error(
                 Error::Kind::corrupt_file,
@@ -53,6 +55,12 @@ void check_tensors(const checkpoint::HuggingFace& files) {
 
 void check_values(Context& context, const checkpoint::HuggingFace& files) {
     for (const checkpoint::TensorInfo& info : files.tensors()) {
+        if (info.dtype == DType::i32 || info.dtype == DType::i64) {
+            // INT4: every code is a number, but the sizes beside them may be wrong.
+            const std::string_view weight = files.int4_weight_of(info.name);
+            if (!weight.empty()) files.load_int4(weight);
+            continue;
+        }
         Tensor tensor = files.load(info.name);
         if (tensor.dtype() == DType::f8_e4m3) tensor = files.load(info.name, DType::f32);
         if (!ops::all_finite(context, tensor)) {
@@ -80,16 +88,20 @@ void run_inspect(const Arguments& arguments, Report& report) {
     report.add("tensors", files.tensors().size());
     report.add("files", files.num_files());
     report.add("bytes", files.tensor_bytes());
-    std::map<DType, std::pair<int64_t, int64_t>> by_type;  // tensors, bytes
+    const auto stored = model::count_parameters(model::stored_config(files));
+    report.add("bits_per_weight", 8 * double(files.tensor_bytes()) / double(stored.checkpoint));
+    std::map<std::string_view, std::pair<int64_t, int64_t>> by_type;  // tensors, bytes
     for (const checkpoint::TensorInfo& info : files.tensors()) {
-        ++by_type[info.dtype].first;
-        by_type[info.dtype].second += info.bytes();
+        const bool is_int4 =
+            info.name.ends_with("_packed") && !files.int4_weight_of(info.name).empty();
+        auto& sums = by_type[is_int4 ? "int4" : name(info.dtype)];
+        ++sums.first;
+        sums.second += info.bytes();
     }
     for (const auto& [dtype, sums] : by_type) {
-        report.add_row("dtypes", Record()
-                                     .add("dtype", name(dtype))
-                                     .add("tensors", sums.first)
-                                     .add("bytes", sums.second));
+        report.add_row(
+            "dtypes",
+            Record().add("dtype", dtype).add("tensors", sums.first).add("bytes", sums.second));
     }
     if (!arguments.flag("--check")) return;
     Machine machine(arguments.globals());

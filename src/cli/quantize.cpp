@@ -1,4 +1,4 @@
-// `hadal quantize`: a model's weights in block-FP8 or bf16.
+// `hadal quantize`: a model's weights in block-FP8, its experts in INT4, or all in bf16.
 #include "model/quantize_model.h"
 
 #include <algorithm>
@@ -19,10 +19,10 @@ namespace {
 model::Storage storage(const Arguments& arguments) {
     const std::string& to = arguments.text("--to");
     if (to == "fp8") return model::Storage::block_fp8;
+    if (to == "int4") return model::Storage::int4_experts;
     if (to == "bf16") return model::Storage::bf16;
-    throw Error(Error::Kind::usage, concat("--to ", to,
-                                           ": is no type to store weights in (fp8 or "
-                                           "bf16)"));
+    throw Error(Error::Kind::usage,
+                concat("--to ", to, ": is no type to store weights in (fp8, int4 or bf16)"));
 }
 
 /// How well the model in `directory` predicts the text of --check.
@@ -55,6 +55,7 @@ void run_quantize(const Arguments& arguments, Report& report) {
     }
     report.add("tensors", result.tensors);
     report.add("bytes", result.bytes);
+    report.add("bits_per_weight", result.bits_per_weight());
     report.add("max_abs_error", result.max_abs_error);
     if (before) {
         const double after = nll(machine.context(), out, dtype, text);
@@ -69,12 +70,15 @@ void run_quantize(const Arguments& arguments, Report& report) {
 extern const Command kQuantize = {
     .name = "quantize",
     .group = Group::model,
-    .summary = "A model's weights in DeepSeek's block-FP8, or back in bf16",
+    .summary = "A model's weights in DeepSeek's block-FP8, its experts in INT4, or back in bf16",
     .example = "hadal quantize runs/demo/train/model --to fp8 --out models/demo-fp8",
     .options =
         {
             {.name = "MODEL", .help = "a model directory", .required = true},
-            {.name = "--to", .value = "TYPE", .help = "fp8 or bf16", .required = true},
+            {.name = "--to",
+             .value = "TYPE",
+             .help = "fp8, int4 (the routed experts; all else bf16) or bf16",
+             .required = true},
             {.name = "--out", .value = "DIR", .help = "directory to write", .required = true},
             {.name = "--check",
              .value = "FILE",

@@ -10,6 +10,7 @@
 #include "checkpoint/non_finite.h"
 #include "core/file_map.h"
 #include "formats/bfloat16.h"
+#include "formats/int4_group.h"
 #include "model/parameters.h"
 #include "ops/convert.h"
 #include "ops/quantize.h"
@@ -22,19 +23,66 @@ using checkpoint::TensorInfo;
 
 constexpr std::string_view kScaleSuffix = "_scale_inv";
 
-/// The types that the new files hold the known tensors in, by name: parameters, and the copies of
-/// embedding and head that MTP modules repeat.
-std::map<std::string, DType, std::less<>> wanted_types(const ModelConfig& config, Storage to) {
-    Weights none;
-    std::map<std::string, DType, std::less<>> wanted;
-    checkpoint_tensors(config, none,
-                       [&](const std::string& name, const Tensor&) { wanted[name] = DType::bf16; });
-    for (const Parameter& parameter : parameters(config, none)) {
-        wanted[parameter.name] = to == Storage::block_fp8 && is_quantised(parameter)
-                                     ? DType::f8_e4m3
-                                     : parameter_dtype(parameter, DType::bf16);
+/// How a tensor is written.
+enum class Form { as_it_is, f32, bf16, block_fp8, int4 };
+using Forms = std::map<std::string, Form, std::less<>>;
+
+Form form_of(const Parameter& parameter, Storage to) {
+    if (to == Storage::block_fp8 && is_quantised(parameter)) return Form::block_fp8;
+    if (to == Storage::int4_experts && parameter.role == Role::expert) {
+        if (formats::fits_int4(parameter.shape)) return Form::int4;
+        throw Error(Error::Kind::unsupported,
+                    concat("tensor '", parameter.name, "' is ", parameter.shape.text(),
+                           ", INT4 takes rows of whole groups of ", formats::kInt4Group,
+                           " (--to fp8 takes any shape)"));
     }
+    return parameter_dtype(parameter, DType::bf16) == DType::f32 ? Form::f32 : Form::bf16;
+}
+
+/// How the new files hold the known tensors, by name: parameters, and the copies of embedding and
+/// head that MTP modules repeat.
+Forms wanted_forms(const ModelConfig& config, Storage to) {
+    Weights none;
+    Forms wanted;
+    checkpoint_tensors(config, none,
+                       [&](const std::string& name, const Tensor&) { wanted[name] = Form::bf16; });
+    for (const Parameter& parameter : parameters(config, none))
+        wanted[parameter.name] = form_of(parameter, to);
     return wanted;
+}
+
+/// The tensors that make up `name`, in the order in which they are written.
+std::vector<checkpoint::TensorSpec> specs_of(const std::string& name, const Shape& shape, Form form,
+                                             DType as_it_is) {
+    switch (form) {
+        case Form::as_it_is:
+            return {{name, as_it_is, shape}};
+        case Form::f32:
+            return {{name, DType::f32, shape}};
+        case Form::bf16:
+            return {{name, DType::bf16, shape}};
+        case Form::block_fp8:
+            return {{name, DType::f8_e4m3, shape},
+                    {concat(name, kScaleSuffix), DType::f32, formats::scale_shape(shape)}};
+        case Form::int4:
+            return {
+                {concat(name, "_packed"), DType::i32, {shape[0], shape[1] / formats::kInt4PerWord}},
+                {concat(name, "_scale"), DType::bf16, {shape[0], shape[1] / formats::kInt4Group}},
+                {concat(name, "_shape"), DType::i64, {2}}};
+    }
+    return {};
+}
+
+formats::Int4Matrix int4_of(Context& context, const Tensor& w) {
+    constexpr int64_t kRows = 64;
+    const int64_t rows = w.shape()[0];
+    auto q = formats::Int4Matrix::uninitialized(w.shape());
+    context.threads.parallel_for((rows + kRows - 1) / kRows, [&](int64_t part) {
+        const int64_t begin = part * kRows, count = std::min(kRows, rows - begin);
+        formats::Int4Matrix some = q.rows(begin, count);
+        formats::quantize_int4(w.rows(begin, count), some);
+    });
+    return q;
 }
 
 /// Files beside weights and config.json: tokenizer, generation settings, code.
@@ -48,6 +96,7 @@ bool is_companion(const std::filesystem::directory_entry& entry) {
 std::string stored_as(const std::string& source, const ModelConfig& config, Storage to) {
     ModelConfig stored = config;
     stored.block_fp8 = to == Storage::block_fp8;
+    stored.int4_groups = to == Storage::int4_experts;
     const auto ours = nlohmann::ordered_json::parse(config_text(stored));
     auto object = nlohmann::ordered_json::parse(source);
     object.erase("quantization_config");
@@ -83,16 +132,20 @@ class Conversion {
     Conversion(Context& context, const checkpoint::HuggingFace& files, const ModelConfig& config,
                Storage to)
         : context_(context), files_(files) {
-        const auto wanted = wanted_types(config, to);
+        const Forms wanted = wanted_forms(config, to);
         for (const TensorInfo& info : files.tensors()) {
             if (is_scale(info.name)) continue;
-            const auto found = wanted.find(info.name);
-            const DType type = found == wanted.end() ? info.dtype : found->second;
-            lines_.push_back({&info, type, found != wanted.end()});
-            specs_.push_back({info.name, type, info.shape});
-            if (type == DType::f8_e4m3)
-                specs_.push_back({concat(info.name, kScaleSuffix), DType::f32,
-                                  formats::scale_shape(info.shape)});
+            std::string_view packed = files.int4_weight_of(info.name);
+            if (!wanted.contains(packed)) packed = {};
+            if (!packed.empty() && !info.name.ends_with("_packed")) continue;
+            const std::string name(packed.empty() ? std::string_view(info.name) : packed);
+            const Shape shape = packed.empty() ? info.shape : *files.int4_shape(packed);
+            const auto found = wanted.find(name);
+            const Form form = found == wanted.end() ? Form::as_it_is : found->second;
+            lines_.push_back({name, packed.empty() ? info.dtype : DType::f32, form});
+            result_.weights += shape.count();
+            const auto specs = specs_of(name, shape, form, info.dtype);
+            specs_.insert(specs_.end(), specs.begin(), specs.end());
         }
     }
 
@@ -112,9 +165,9 @@ class Conversion {
 
   private:
     struct Line {
-        const TensorInfo* from;
-        DType to;
-        bool known;  // to the configuration; anything else is copied
+        std::string name;
+        DType from;  // bf16, or what is read as f32
+        Form to;     // as it is: unknown to the configuration
     };
 
     bool is_scale(std::string_view name) const {
@@ -124,31 +177,49 @@ class Conversion {
     }
 
     void write(const Line& line, checkpoint::HuggingFaceWriter& writer) {
-        const std::string& name = line.from->name;
-        if (!line.known) return writer.add(name, files_.load(name));
+        const std::string& name = line.name;
+        if (line.to == Form::as_it_is) return writer.add(name, files_.load(name));
         // What the stored numbers stand for, exactly: bf16 as it is, anything else as f32.
-        const Tensor source = files_.load(
-            name,
-            line.from->dtype == DType::bf16 && line.to != DType::f32 ? DType::bf16 : DType::f32);
+        const bool as_bf16 = line.from == DType::bf16 && line.to != Form::f32;
+        const Tensor source = files_.load(name, as_bf16 ? DType::bf16 : DType::f32);
         if (checkpoint::count_non_finite(source) > 0) {
             throw Error(Error::Kind::corrupt_file,
                         concat("tensor '", name, "' holds values that are not finite: ",
                                files_.directory().string(), " (hadal inspect --check lists them)"));
         }
-        if (line.to == source.dtype()) return writer.add(name, source);
-        Tensor read_back = Tensor::uninitialized(source.shape(), DType::bf16);
-        if (line.to == DType::f8_e4m3) {
+        if (line.to == (as_bf16 ? Form::bf16 : Form::f32)) return writer.add(name, source);
+        const Tensor read_back = write_narrow(line, source, writer);
+        result_.max_abs_error = std::max(result_.max_abs_error, difference(source, read_back));
+    }
+
+    /// Returns what the written numbers stand for.
+    Tensor write_narrow(const Line& line, const Tensor& source,
+                        checkpoint::HuggingFaceWriter& writer) {
+        const std::string& name = line.name;
+        if (line.to == Form::bf16) {
+            Tensor rounded = Tensor::uninitialized(source.shape(), DType::bf16);
+            ops::convert(context_, source, rounded);
+            writer.add(name, rounded);
+            return rounded;
+        }
+        Tensor read_back = Tensor::uninitialized(source.shape(), DType::f32);
+        if (line.to == Form::block_fp8) {
             auto q = ops::TiledMatrix::uninitialized(source.shape(), formats::kBlockTiles);
             ops::quantize_tiles(context_, source, q);
             writer.add(name, q.codes);
             writer.add(concat(name, kScaleSuffix), q.scale);
-            read_back = Tensor::uninitialized(source.shape(), DType::f32);
             ops::dequantize_tiles(context_, q, read_back);
-        } else {
-            ops::convert(context_, source, read_back);
-            writer.add(name, read_back);
+            return read_back;
         }
-        result_.max_abs_error = std::max(result_.max_abs_error, difference(source, read_back));
+        const formats::Int4Matrix q = int4_of(context_, source);
+        Tensor sizes = Tensor::uninitialized({2}, DType::i64);
+        sizes.values<int64_t>()[0] = source.shape()[0];
+        sizes.values<int64_t>()[1] = source.shape()[1];
+        writer.add(concat(name, "_packed"), q.packed);
+        writer.add(concat(name, "_scale"), q.scale);
+        writer.add(concat(name, "_shape"), sizes);
+        formats::dequantize_int4(q, read_back);
+        return read_back;
     }
 
     double difference(const Tensor& x, const Tensor& y) const {
@@ -173,9 +244,16 @@ QuantizeResult quantize_model(Context& context, const std::filesystem::path& sou
                               const QuantizeOptions& options) {
     const auto files = checkpoint::HuggingFace::open(source);
     const ModelConfig config = stored_config(files);
-    if (config.block_fp8 && options.to == Storage::block_fp8) {
+    const bool fp8_already = config.block_fp8 && options.to == Storage::block_fp8;
+    if (fp8_already || (config.int4_groups && options.to == Storage::int4_experts)) {
         throw Error(Error::Kind::usage,
-                    concat("the weights are in block-FP8 already: ", source.string()));
+                    concat("the weights are in ", fp8_already ? "block-FP8" : "INT4",
+                           " already: ", source.string()));
+    }
+    if (config.n_routed_experts == 0 && options.to == Storage::int4_experts) {
+        throw Error(Error::Kind::unsupported,
+                    concat("INT4 is for routed experts, and the model has none: ", source.string(),
+                           " (--to fp8 takes every linear layer)"));
     }
     check_parameters(config, files);
     Conversion conversion(context, files, config, options.to);

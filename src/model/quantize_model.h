@@ -1,5 +1,5 @@
 // A model directory written again with its weights in another type: block-FP8 as DeepSeek releases
-// it, or bf16.
+// it, the experts in INT4 as Kimi-K2-Thinking has them, or bf16.
 #pragma once
 
 #include <filesystem>
@@ -13,6 +13,10 @@ enum class Storage : uint8_t {
     /// Report §3.3.2: the linear maps of attention and feed-forwards in E4M3 with one f32 scale
     /// (`weight_scale_inv`, the multiplier) for each block of 128×128; all else in bf16.
     block_fp8,
+    /// The routed experts in INT4 in groups of 32 (`weight_packed`, `weight_scale`, `weight_shape`
+    /// of compressed-tensors, see formats/int4_group.h); all else in bf16. An expert's tensors are
+    /// most of the bytes of such a model, and the least of its bytes that a token reads.
+    int4_experts,
     bf16,
 };
 
@@ -26,15 +30,21 @@ struct QuantizeOptions {
 struct QuantizeResult {
     int64_t tensors = 0;
     int64_t bytes = 0;         // of the tensors written
+    int64_t weights = 0;       // that they stand for
     double max_abs_error = 0;  // of any weight, against what the source stands for
+
+    double bits_per_weight() const {
+        return 8 * double(bytes) / double(weights);
+    }
 };
 
 /// Reads one tensor after another, so that memory is bounded by a few times the largest, and writes
 /// `directory`, which appears whole or not at all. The router's bias stays f32; tensors that the
 /// configuration does not know stay as they are, and so do the other keys of config.json and the
 /// other files (tokenizer, generation settings). Error(corrupt_file) for a checkpoint that does not
-/// match its config.json or holds a weight that is not finite, Error(usage) for one that is in
-/// block-FP8 already, further errors as checkpoint::HuggingFaceWriter.
+/// match its config.json or holds a weight that is not finite, Error(usage) for one that is stored
+/// so already, Error(unsupported) for experts that are no whole groups of 32, further errors as
+/// checkpoint::HuggingFaceWriter.
 QuantizeResult quantize_model(Context& context, const std::filesystem::path& source,
                               const std::filesystem::path& directory,
                               const QuantizeOptions& options);
