@@ -10,6 +10,7 @@
 #include "cli/report.h"
 #include "cli/text_model.h"
 #include "core/file_map.h"
+#include "eval/divergence.h"
 #include "eval/perplexity.h"
 
 namespace hadal::cli {
@@ -25,13 +26,29 @@ model::Storage storage(const Arguments& arguments) {
                 concat("--to ", to, ": is no type to store weights in (fp8, int4 or bf16)"));
 }
 
-/// How well the model in `directory` predicts the text of --check.
-double nll(Context& context, const std::filesystem::path& directory, std::optional<DType> dtype,
-           const std::string& text) {
-    constexpr int64_t kWindow = 512;
-    const auto [model, tokenizer] = open_text_model(directory, dtype, kWindow);
-    const int64_t window = std::min(kWindow, model.config.max_position_embeddings);
-    return eval::score_text(context, model, tokenizer, text, window).nll();
+constexpr int64_t kWindow = 512;
+
+int64_t window_of(const model::Model& model) {
+    return std::min(kWindow, model.config.max_position_embeddings);
+}
+
+/// How well a model predicts the text of --check.
+double nll(Context& context, const TextModel& checked, const std::string& text) {
+    return eval::score_text(context, checked.model, checked.tokenizer, text,
+                            window_of(checked.model))
+        .nll();
+}
+
+/// What the new model has lost on the text of --check, on which the old one had `before`.
+void add_losses(Context& context, const TextModel& source, const TextModel& made,
+                const std::string& text, double before, Report& report) {
+    const double after = nll(context, made, text);
+    const eval::Divergence divergence = eval::compare_models(
+        context, source.model, made.model, source.tokenizer, text, window_of(source.model));
+    report.add("nll", after);
+    report.add("nll_change", after - before);
+    report.add("kl", divergence.kl());
+    report.add("same_best_token", divergence.agreement());
 }
 
 void run_quantize(const Arguments& arguments, Report& report) {
@@ -44,7 +61,7 @@ void run_quantize(const Arguments& arguments, Report& report) {
     std::string text;
     if (arguments.has("--check")) {
         text = read_file(arguments.path("--check"));
-        before = nll(machine.context(), source, dtype, text);
+        before = nll(machine.context(), open_text_model(source, dtype, kWindow), text);
     }
     model::QuantizeResult result;
     {
@@ -58,9 +75,8 @@ void run_quantize(const Arguments& arguments, Report& report) {
     report.add("bits_per_weight", result.bits_per_weight());
     report.add("max_abs_error", result.max_abs_error);
     if (before) {
-        const double after = nll(machine.context(), out, dtype, text);
-        report.add("nll", after);
-        report.add("nll_change", after - *before);
+        add_losses(machine.context(), open_text_model(source, dtype, kWindow),
+                   open_text_model(out, dtype, kWindow), text, *before, report);
     }
     report.add("out", out.string());
 }
@@ -82,7 +98,7 @@ extern const Command kQuantize = {
             {.name = "--out", .value = "DIR", .help = "directory to write", .required = true},
             {.name = "--check",
              .value = "FILE",
-             .help = "a text: how much worse it is predicted afterwards"},
+             .help = "a text: how much worse it is predicted afterwards, and how differently"},
             {.name = "--force", .help = "replace a model that is there already"},
         },
     .run = run_quantize,

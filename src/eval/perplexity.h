@@ -19,8 +19,7 @@ struct TextScore {
     }
 };
 
-/// Windows of `window` tokens one after another; each is scored on its own, after a BOS token where
-/// the tokenizer has one. Error(bad_input) for a text of fewer than two tokens, BOS counted.
+/// In windows as each_window cuts them; errors as there.
 TextScore score_text(Context& context, const model::Model& model, const text::Tokenizer& tokenizer,
                      std::string_view text, int64_t window);
 

@@ -198,12 +198,45 @@ TEST_CASE("model verbs: quantize says what inspect finds, and how much worse a t
     };
     CHECK(fp8["nll"].get<double>() == doctest::Approx(nll("fp8")).epsilon(1e-6));
     CHECK(fp8["nll_change"].get<double>() == doctest::Approx(nll("fp8") - nll("m")).epsilon(1e-3));
+    CHECK(fp8["kl"] > 0);
+    CHECK(fp8["bits_per_weight"].get<double>() ==
+          doctest::Approx(seen["bits_per_weight"].get<double>()));
     CHECK(run(kGenerate, {s.path("fp8"), "-p", "Once upon", "-n", "3"})["tokens"].size() == 3);
 
     const json back = run(kQuantize, {s.path("fp8"), "--to", "bf16", "--out", s.path("back")});
     CHECK(back["bytes"] == run(kInspect, {s.path("m")})["bytes"]);
     CHECK(nll("back") == doctest::Approx(nll("fp8")).epsilon(1e-3));
     CHECK_THROWS_WITH_AS(run(kQuantize, {s.path("fp8"), "--to", "fp8", "--out", s.path("again")}),
+                         doctest::Contains("already"), Error);
+}
+
+TEST_CASE("model verbs: experts in INT4 are what inspect finds and generate runs") {
+    const Setting s("bf16");
+    const json int4 = run(kQuantize, {s.path("m"), "--to", "int4", "--out", s.path("int4"),
+                                      "--check", s.path("text.txt")});
+    const json seen = run(kInspect, {s.path("int4"), "--check"});
+    CHECK(int4["bytes"] == seen["bytes"]);
+    CHECK(int4["bits_per_weight"] == seen["bits_per_weight"]);
+    CHECK(int4["bits_per_weight"] < 16);
+    CHECK(int4["bits_per_weight"] > 4.5);
+    CHECK(int4["kl"] > 0);
+    CHECK(int4["same_best_token"] <= 1);
+    const json plain = run(kInspect, {s.path("m")});
+    CHECK(seen["parameters"] == plain["parameters"]);
+    int64_t codes = 0;
+    for (const json& row : seen["dtypes"])
+        if (row["dtype"] == "int4") codes = row["bytes"].get<int64_t>();
+    CHECK(codes > 0);
+    CHECK(2 * codes >= seen["routed_experts"].get<int64_t>());
+    CHECK(run(kGenerate, {s.path("int4"), "-p", "Once upon", "-n", "3"})["tokens"].size() == 3);
+
+    // The same numbers in bf16: the same text, bit for bit.
+    run(kQuantize, {s.path("int4"), "--to", "bf16", "--out", s.path("back")});
+    const auto nll = [&](const char* model) {
+        return run(kPerplexity, {s.path(model), "--text", s.path("text.txt")})["nll"].get<double>();
+    };
+    CHECK(nll("back") == nll("int4"));
+    CHECK_THROWS_WITH_AS(run(kQuantize, {s.path("int4"), "--to", "int4", "--out", s.path("again")}),
                          doctest::Contains("already"), Error);
 }
 
