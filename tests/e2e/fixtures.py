@@ -43,6 +43,7 @@ class Fixtures:
         self.good_model()
         self.broken_files()
         self.broken_configurations()
+        self.int4_files()
         self.gguf_files()
         self.runs()
 
@@ -180,6 +181,8 @@ class Fixtures:
             "hidden_other": {"hidden_size": 64},
             "without_mtp": {"num_nextn_predict_layers": 0},
             "vocab_below_tokenizer": {"vocab_size": 200},
+            "quantised_otherwise": {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+            "no_experts": {"n_routed_experts": 0},
         }
         for name, change in changes.items():
             self.replaced("config_" + name, "config.json", json.dumps(good | change).encode())
@@ -189,6 +192,32 @@ class Fixtures:
         (self.copy_of_good("config_missing") / "config.json").unlink()
         (self.copy_of_good("weights_missing") / "model.safetensors").unlink()
         (self.copy_of_good("tokenizer_missing") / "tokenizer.json").unlink()
+
+    def int4_files(self):
+        """The good model with experts in INT4, with parts missing and with what hadal does not read."""
+        self.run("quantize", self.folder / "good", "--to", "int4", "--out", self.folder / "int4")
+        tensors = (self.folder / "int4/model.safetensors").read_bytes()
+        config = (self.folder / "int4/config.json").read_bytes()
+        expert = b'"model.layers.1.mlp.experts.3.down_proj.weight_'
+        changed = {
+            "scale_missing": tensors.replace(expert + b'scale"', expert + b'sca1e"'),
+            "shape_missing": tensors.replace(expert + b'shape"', expert + b'shap3"'),
+            "codes_missing": tensors.replace(expert + b'packed"', expert + b'packet"'),
+        }
+        for name, content in changed.items():
+            assert content != tensors
+            shutil.copytree(self.folder / "int4", self.folder / f"int4_{name}")
+            (self.folder / f"int4_{name}/model.safetensors").write_bytes(content)
+        configs = {
+            "eight_bits": config.replace(b'"num_bits": 4', b'"num_bits": 8'),
+            "group_of_128": config.replace(b'"group_size": 32', b'"group_size": 128'),
+            "asymmetric": config.replace(b'"symmetric": true', b'"symmetric": false'),
+            "other_format": config.replace(b"pack-quantized", b"marlin-24"),
+        }
+        for name, content in configs.items():
+            assert content != config
+            shutil.copytree(self.folder / "int4", self.folder / f"int4_{name}")
+            (self.folder / f"int4_{name}/config.json").write_bytes(content)
 
     def gguf_files(self):
         """The golden GGUF model, cut, changed and with what cannot be read."""
