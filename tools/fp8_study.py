@@ -33,6 +33,7 @@ PICTURES = {  # file: (title, variants, quantity)
     "balance_violation.svg": ("Largest load of an expert above the mean, EMA 0.9", ["bf16", "aux_loss"], "violation"),
 }
 COLOURS = ["#1f5fa8", "#c8501e", "#2d8a4e", "#8a3fa0", "#b08a00", "#666666"]
+SOURCES = ("headers", "notes", "story")  # of the demo's corpus, as in the recipe
 WARM_UP = 200  # steps that comparisons leave out: the loss falls by nats there
 
 
@@ -67,7 +68,10 @@ class Run:
         for setting in VARIANTS[self.name][0] + arguments.set:
             command += ["--set", setting]
         corpus = arguments.out / "corpus"
-        command += ["--set", f"data.corpus={corpus / 'packed'}", "--set", f"data.tokenizer={corpus / 'tokenizer'}"]
+        for split in ("train", "validation"):
+            sets = [str(corpus / "packed" / f"{source}.{split}") for source in SOURCES]
+            command += ["--set", f"data.{split}={json.dumps(sets)}"]
+        command += ["--set", f"data.tokenizer={corpus / 'tokenizer'}"]
         if (self.path / "snapshots").exists():
             command.append("--resume")
         elif (self.path / "metrics.jsonl").exists():

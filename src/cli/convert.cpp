@@ -87,7 +87,7 @@ extern const Command kConvert = {
     .name = "convert",
     .group = Group::model,
     .summary = "A GGUF file of a V3-family model in Hugging Face layout",
-    .example = "hadal convert deepseek-v3-q4_k_m-00001-of-00009.gguf --out models/v3",
+    .example = "hadal convert models/deepseek-v3.gguf --out models/v3",
     .options =
         {
             {.name = "FILE", .help = "a GGUF file, or any part of one in parts", .required = true},

@@ -63,6 +63,8 @@ def check_examples(folder):
     (folder / "runs/demo/corpus/evaluation.jsonl").write_text('{"task": "copy", "prompt": "copy a:", "answer": "a"}\n')
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     shutil.copy(ROOT / "README.md", folder)
+    (folder / "models").mkdir()
+    shutil.copy(ROOT / "tests/golden/gguf/model.gguf", folder / "models/deepseek-v3.gguf")
     environment = os.environ | {"PATH": f"{pathlib.Path(HADAL).parent}:{os.environ['PATH']}"}
     shutil.rmtree(folder / "tokenizer")
     shutil.rmtree(folder / "packed")
