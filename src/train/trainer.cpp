@@ -108,7 +108,9 @@ void Trainer::init_model() {
                                              uint64_t(recipe_.run.seed));
     } else {
         const auto files = checkpoint::HuggingFace::open(recipe_.init_from);
-        model_.weights = model::load_weights(recipe_.model, files, recipe_.precision());
+        model::ModelConfig stored = recipe_.model;
+        stored.int4_groups = model::stored_config(files).int4_groups;  // where its weights are
+        model_.weights = model::load_weights(stored, files, recipe_.precision());
         // What was loaded may be a read-only view of the file.
         for (const model::Parameter& p : model::parameters(recipe_.model, model_.weights)) {
             *p.tensor = p.tensor->clone();

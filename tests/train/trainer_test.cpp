@@ -4,6 +4,7 @@
 
 #include "core/file_map.h"
 #include "data/token_dataset.h"
+#include "model/quantize_model.h"
 #include "train/run_support.h"
 
 using namespace hadal;
@@ -184,4 +185,24 @@ TEST_CASE("pretrain: a trained model loads, and starts another run") {
     Trainer trainer(machine.context, next);
     CHECK(trainer.validate()->loss == doctest::Approx(*first.last.validation_loss).epsilon(1e-6));
     trainer.step();  // into memory of its own, not into the mapped file
+}
+
+TEST_CASE("pretrain: a model with experts in INT4 starts a run as its bf16 copy does") {
+    const test::TemporaryDirectory folder;
+    test::Machine machine;
+    Recipe wide = test::small_recipe(folder);
+    wide.model.moe_intermediate_size = 32;  // whole groups
+    const auto first = pretrain(machine.context, wide, {});
+    const auto int4 = folder / "int4", copy = folder / "copy";
+    model::quantize_model(machine.context, first.model, int4, {.to = model::Storage::int4_experts});
+    model::quantize_model(machine.context, int4, copy, {.to = model::Storage::bf16});
+    const auto loss = [&](const std::filesystem::path& from) {
+        Recipe next = test::small_recipe(folder, {"run.out=" + (folder / "next").string()});
+        next.model.moe_intermediate_size = 32;
+        next.init_from = from;
+        Trainer trainer(machine.context, next);
+        trainer.step();
+        return trainer.validate()->loss;
+    };
+    CHECK(loss(int4) == loss(copy));
 }
