@@ -34,8 +34,7 @@ struct MemoryPlan {
     std::vector<PlannedActivation> parts;
 
     int64_t total() const {
-        return weights + master + moments + gradients + average + snapshot_copy +
-               activations;
+        return weights + master + moments + gradients + average + snapshot_copy + activations;
     }
 };
 

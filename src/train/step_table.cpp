@@ -86,7 +86,8 @@ std::vector<StepTableRow> step_table(const Recipe& recipe) {
     add_at(recipe.learning_rate.constant_until, "cosine begins");
     add_at(recipe.learning_rate.cosine_until, "cosine ends");
     add_at(recipe.learning_rate.last_from, "last rate");
-    if (recipe.mtp.weight != recipe.mtp.late_weight) add_at(recipe.mtp.late_from, "mtp weight changes");
+    if (recipe.mtp.weight != recipe.mtp.late_weight)
+        add_at(recipe.mtp.late_from, "mtp weight changes");
     if (recipe.balance.bias_rate > 0) add_at(recipe.balance.bias_until, "bias rate ends");
     std::ranges::stable_sort(events, {}, [](const auto& event) { return event.first.steps; });
 
