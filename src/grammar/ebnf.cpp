@@ -8,8 +8,6 @@ namespace hadal::grammar {
 
 namespace {
 
-constexpr int kMostDepth = 200;
-
 bool is_name_character(char32_t c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '_' || c == '.';
@@ -25,7 +23,7 @@ class EbnfParser {
             std::string rule_name = name();
             skip_space();
             if (!reader_.take_if("::=")) reader_.fail("wants ::= after a rule's name");
-            grammar.rules.emplace_back(std::move(rule_name), alternatives(0));
+            grammar.rules.emplace_back(std::move(rule_name), alternatives());
         }
         const auto root = std::ranges::find(grammar.rules, "root",
                                             [](const auto& r) -> const auto& { return r.first; });
@@ -62,11 +60,8 @@ class EbnfParser {
         return ahead.reader_.comes("::=");
     }
 
-    ExpressionPtr alternatives(int depth) {
-        if (depth > kMostDepth) reader_.fail("has too many groups in each other");
-        std::vector<ExpressionPtr> parts = {branch(depth)};
-        while (reader_.take_if("|")) parts.push_back(branch(depth));
-        return parts.size() == 1 ? parts[0] : choice(std::move(parts));
+    ExpressionPtr alternatives() {
+        return reader_.alternatives(0, [this](int depth) { return branch(depth); });
     }
 
     ExpressionPtr branch(int depth) {
@@ -82,9 +77,7 @@ class EbnfParser {
 
     ExpressionPtr atom(int depth) {
         if (reader_.take_if("(")) {
-            ExpressionPtr group = alternatives(depth + 1);
-            if (!reader_.take_if(")")) reader_.fail("has a ( without its )");
-            return group;
+            return reader_.group(depth, [this](int inner) { return branch(inner); });
         }
         if (reader_.take_if("[")) return characters(reader_.character_class());
         if (reader_.take_if(".")) return characters(complement({}));

@@ -39,11 +39,26 @@ class PatternReader {
     /// greedy mark behind it changes no set of texts and is passed.
     ExpressionPtr repetition(ExpressionPtr part);
 
-    size_t position() const {
-        return at_;
+    /// Alternatives between bars, each read by branch(depth); `depth` counts the groups around
+    /// them.
+    template <class Branch>
+    ExpressionPtr alternatives(int depth, const Branch& branch) {
+        if (depth > kMostGroups) fail("has too many groups in each other");
+        std::vector<ExpressionPtr> parts = {branch(depth)};
+        while (take_if("|")) parts.push_back(branch(depth));
+        return parts.size() == 1 ? parts[0] : choice(std::move(parts));
+    }
+    /// What stands in round brackets, the opening one taken already.
+    template <class Branch>
+    ExpressionPtr group(int depth, const Branch& branch) {
+        ExpressionPtr inside = alternatives(depth + 1, branch);
+        if (!take_if(")")) fail("has a ( without its )");
+        return inside;
     }
 
   private:
+    static constexpr int kMostGroups = 200;  // in each other
+
     char32_t hexadecimal(int digits);
 
     std::string_view pattern_;

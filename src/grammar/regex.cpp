@@ -6,25 +6,20 @@ namespace hadal::grammar {
 
 namespace {
 
-constexpr int kMostDepth = 200;
-
 class RegexParser {
   public:
     explicit RegexParser(std::string_view pattern) : reader_(pattern, "regex") {}
 
     ExpressionPtr run() {
         reader_.take_if("^");
-        ExpressionPtr whole = alternatives(0);
+        ExpressionPtr whole = alternatives();
         if (!reader_.at_end()) reader_.fail("has a ) without its (");
         return whole;
     }
 
   private:
-    ExpressionPtr alternatives(int depth) {
-        if (depth > kMostDepth) reader_.fail("has too many groups in each other");
-        std::vector<ExpressionPtr> parts = {branch(depth)};
-        while (reader_.take_if("|")) parts.push_back(branch(depth));
-        return parts.size() == 1 ? parts[0] : choice(std::move(parts));
+    ExpressionPtr alternatives() {
+        return reader_.alternatives(0, [this](int depth) { return branch(depth); });
     }
 
     ExpressionPtr branch(int depth) {
@@ -44,9 +39,7 @@ class RegexParser {
             if (reader_.comes("?") && !reader_.take_if("?:")) {
                 reader_.fail("has an assertion or a named group, which are not supported");
             }
-            ExpressionPtr group = alternatives(depth + 1);
-            if (!reader_.take_if(")")) reader_.fail("has a ( without its )");
-            return group;
+            return reader_.group(depth, [this](int inner) { return branch(inner); });
         }
         if (reader_.take_if("[")) return characters(reader_.character_class());
         if (reader_.take_if("\\")) {

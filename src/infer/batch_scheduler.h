@@ -66,6 +66,9 @@ class BatchScheduler {
     /// After a step: positions up to `cached` of the sequence are true rows of its tokens.
     void advance(Sequence& sequence, int64_t cached);
 
+    int64_t max_step_tokens() const {
+        return options_.max_step_tokens;
+    }
     const PagePool& pool() const {
         return pool_;
     }

@@ -46,6 +46,10 @@ int64_t cache_page_bytes(const model::Model& model) {
            (config.num_hidden_layers + config.num_nextn_predict_layers);
 }
 
+int64_t most_positions(const model::Model& model) {
+    return std::min(model.config.max_position_embeddings, model.cos_sin.shape()[0]);
+}
+
 std::string_view name(FinishReason reason) {
     switch (reason) {
         case FinishReason::stop:
@@ -111,16 +115,10 @@ Engine::Engine(Context& context, const model::Model& model, const EngineOptions&
       model_(model),
       options_(options),
       scheduler_(scheduler_options(model, options)),
-      runner_(context, model, scheduler_.pool().size(),
-              scheduler_options(model, options).max_step_tokens),
+      runner_(context, model, scheduler_.pool().size(), scheduler_.max_step_tokens()),
       planner_(options.draft_tokens) {}
 
 Engine::~Engine() = default;
-
-/// The rotary table may have been made for fewer than the model takes.
-int64_t Engine::most_positions() const {
-    return std::min(model_.config.max_position_embeddings, model_.cos_sin.shape()[0]);
-}
 
 void Engine::check(const Request& request) const {
     const auto refuse = [](const std::string& what) { throw Error(Error::Kind::bad_input, what); };
@@ -135,11 +133,11 @@ void Engine::check(const Request& request) const {
             refuse(concat("token id ", id, " is outside the vocabulary of ", config.vocab_size));
         }
     }
-    if (length >= most_positions()) {
-        refuse(concat("the prompt has ", length, " tokens, the model takes ", most_positions(),
-                      " (shorten it)"));
+    if (length >= most_positions(model_)) {
+        refuse(concat("the prompt has ", length, " tokens, the model takes ",
+                      most_positions(model_), " (shorten it)"));
     }
-    const int64_t most = std::min(length + request.max_new_tokens, most_positions());
+    const int64_t most = std::min(length + request.max_new_tokens, most_positions(model_));
     if (!scheduler_.fits(most)) {
         refuse(concat("a prompt of ", length, " tokens and up to ", most - length,
                       " new ones do not fit the cache of ", scheduler_.pool().size() * kPageTokens,
@@ -159,7 +157,7 @@ RequestId Engine::submit(Request request) {
     sequence.reuse_prefix = !asked.prompt_logprobs;
     sequence.tokens = asked.prompt;
     sequence.most_tokens =
-        std::min(active->prompt_tokens() + asked.max_new_tokens, most_positions());
+        std::min(active->prompt_tokens() + asked.max_new_tokens, most_positions(model_));
     active->result.prompt_tokens = active->prompt_tokens();
     const std::lock_guard lock(mutex_);
     const RequestId id = sequence.id = ++last_id_;
@@ -241,10 +239,11 @@ bool Engine::step() {
 
 /// Log-probabilities of the prompt's tokens in the step, each from the row before it.
 void Engine::score_prompts(const Step& step) {
-    int64_t first_row = 0;
-    for (const Run& run : step.runs) {
-        if (of(run).request.prompt_logprobs) score_prompt(of(run), run, first_row);
-        first_row += run.count;
+    for (size_t i = 0; i < step.runs.size(); ++i) {
+        Active& active = of(step.runs[i]);
+        if (active.request.prompt_logprobs) {
+            score_prompt(active, step.runs[i], runner_.first_row(i));
+        }
     }
 }
 
@@ -319,17 +318,16 @@ void Engine::decide_block(const Step& step, size_t first, size_t end) {
     std::vector<int64_t> rows;
     std::vector<const Run*> runs;
     bool logprobs = false;
-    int64_t begin = 0;  // of the run in the step
-    for (size_t i = 0; i < first; ++i) begin += step.runs[i].count;
-    for (size_t i = first; i < end; begin += step.runs[i++].count) {
+    for (size_t i = first; i < end; ++i) {
         const Run& run = step.runs[i];
         if (!run.decides()) continue;
         Active& active = of(run);
         active.first_logit_row = int64_t(rows.size());
         logprobs = logprobs || active.request.logprobs;
         const int64_t deciding = 1 + int64_t(run.sequence->drafts.size());
-        for (int64_t row = run.count - deciding; row < run.count; ++row)
-            rows.push_back(begin + row);
+        for (int64_t row = run.count - deciding; row < run.count; ++row) {
+            rows.push_back(runner_.first_row(i) + row);
+        }
         runs.push_back(&run);
     }
     if (runs.empty()) return;

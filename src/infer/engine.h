@@ -38,6 +38,8 @@ struct EngineOptions {
 
 /// Bytes of a page of the latent cache, all layers.
 int64_t cache_page_bytes(const model::Model& model);
+/// Positions that a sequence may have: the model's, or fewer if its rotary table is shorter.
+int64_t most_positions(const model::Model& model);
 
 /// Totals since the engine was made, and its present state.
 struct EngineStats {
@@ -86,7 +88,6 @@ class Engine {
     struct Active;
     using Clock = std::chrono::steady_clock;
 
-    int64_t most_positions() const;
     void take_notes();
     void decide(const Step& step);
     void decide_block(const Step& step, size_t first, size_t end);

@@ -22,9 +22,8 @@ Engine& Generator::engine(const GenerateOptions& options) {
     const int64_t draft_tokens = options.draft_tokens;
     const bool fits = draft_tokens == draft_tokens_ && options.draft_source == draft_source_;
     if (engine_ == nullptr || !fits) {
-        const int64_t positions =
-            std::min(model_.config.max_position_embeddings, model_.cos_sin.shape()[0]);
-        const int64_t pages = pages_for(positions + draft_tokens) + 1;  // one to copy from
+        const int64_t pages =
+            pages_for(most_positions(model_) + draft_tokens) + 1;  // one to copy from
         engine_ =
             std::make_unique<Engine>(context_, model_,
                                      EngineOptions{.cache_bytes = pages * cache_page_bytes(model_),

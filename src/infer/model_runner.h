@@ -19,6 +19,10 @@ class ModelRunner {
     /// Copies the pages, then the forward pass of all runs.
     void forward(const Step& step);
 
+    /// Row of the step in which a run begins.
+    int64_t first_row(size_t run) const {
+        return first_rows_[run];
+    }
     /// Logits of rows of the step, counted over its runs.   [rows, vocab] f32
     Tensor logits(std::span<const int64_t> rows);
 

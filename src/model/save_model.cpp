@@ -9,13 +9,18 @@ namespace hadal::model {
 
 namespace {
 
-/// config.json and the further files.
-void add_files(const ModelConfig& config, DType dtype, const SaveOptions& options,
-               checkpoint::HuggingFaceWriter& writer) {
+/// The configuration of what is written: its type and its quantisation.
+ModelConfig written_config(const ModelConfig& config, DType dtype, bool block_fp8) {
     ModelConfig written = config;
     written.dtype = dtype;
-    written.block_fp8 = false;
+    written.block_fp8 = block_fp8;
     written.int4_groups = false;
+    return written;
+}
+
+/// config.json and the further files.
+void add_files(const ModelConfig& written, const SaveOptions& options,
+               checkpoint::HuggingFaceWriter& writer) {
     writer.add_file("config.json", config_text(written));
     for (const auto& [name, content] : options.files) writer.add_file(name, content);
 }
@@ -24,13 +29,15 @@ void add_files(const ModelConfig& config, DType dtype, const SaveOptions& option
 
 void save_model(const std::filesystem::path& directory, const ModelConfig& config, Weights& weights,
                 const SaveOptions& options) {
+    const ModelConfig written =
+        written_config(config, weights.embed_tokens.dtype(), has_block_codes(weights));
     std::vector<checkpoint::TensorSpec> specs;
-    checkpoint_tensors(config, weights, [&](const std::string& name, const Tensor& tensor) {
+    checkpoint_tensors(written, weights, [&](const std::string& name, const Tensor& tensor) {
         specs.push_back({name, tensor.dtype(), tensor.shape()});
     });
     checkpoint::HuggingFaceWriter writer(directory, specs, {.force = options.force});
-    add_files(config, weights.embed_tokens.dtype(), options, writer);
-    checkpoint_tensors(config, weights, [&](const std::string& name, const Tensor& tensor) {
+    add_files(written, options, writer);
+    checkpoint_tensors(written, weights, [&](const std::string& name, const Tensor& tensor) {
         writer.add(name, tensor);
     });
     writer.finish();
@@ -61,7 +68,7 @@ void save_filled_model(const std::filesystem::path& directory, const ModelConfig
         lines.push_back({specs.back(), parameter});
     });
     checkpoint::HuggingFaceWriter writer(directory, specs, {.force = options.force});
-    add_files(config, dtype, options, writer);
+    add_files(written_config(config, dtype, /*block_fp8=*/false), options, writer);
     int64_t done = 0;
     // One memory for all: a page costs more to get from the system than to fill.
     const Tensor space = Tensor::uninitialized({largest}, dtype);

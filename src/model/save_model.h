@@ -18,9 +18,9 @@ struct SaveOptions {
     ProgressCallback progress = {};  // of save_filled_model, in tensors
 };
 
-/// Writes config.json (dtype that of the weights, no quantisation), the weights in one or more
-/// safetensors files, and `options.files`; the directory appears whole or not at all. Errors as
-/// checkpoint::HuggingFaceWriter.
+/// Writes config.json (dtype that of the weights; block-FP8 if they have such codes), the weights
+/// in one or more safetensors files, and `options.files`; the directory appears whole or not at
+/// all. Errors as checkpoint::HuggingFaceWriter.
 void save_model(const std::filesystem::path& directory, const ModelConfig& config, Weights& weights,
                 const SaveOptions& options = {});
 

@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "checkpoint/hugging_face_writer.h"
 #include "core/file_map.h"
+#include "model/save_model.h"
 
 namespace hadal::train {
 
@@ -22,28 +22,18 @@ std::string generation_config_text(const model::ModelConfig& config) {
 
 void export_model(model::Model& model, const std::filesystem::path& tokenizer,
                   const std::filesystem::path& directory) {
-    model::ModelConfig config = model.config;
-    config.block_fp8 = model::has_block_codes(model.weights);
-    std::vector<checkpoint::TensorSpec> specs;
-    model::checkpoint_tensors(
-        config, model.weights, [&](const std::string& name, const Tensor& tensor) {
-            specs.push_back({.name = name, .dtype = tensor.dtype(), .shape = tensor.shape()});
-        });
-    checkpoint::HuggingFaceWriter writer(directory, specs, {.force = true});
-    model::checkpoint_tensors(
-        config, model.weights,
-        [&](const std::string& name, const Tensor& tensor) { writer.add(name, tensor); });
-    writer.add_file("config.json", model::config_text(config));
-    writer.add_file("generation_config.json", generation_config_text(model.config));
+    model::SaveOptions options{.force = true};
+    options.files["generation_config.json"] = generation_config_text(model.config);
     const auto folder =
         std::filesystem::is_directory(tokenizer) ? tokenizer : tokenizer.parent_path();
     for (const char* file :
          {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}) {
         const auto path = folder / file;
-        if (!tokenizer.empty() && std::filesystem::exists(path))
-            writer.add_file(file, read_file(path));
+        if (!tokenizer.empty() && std::filesystem::exists(path)) {
+            options.files[file] = read_file(path);
+        }
     }
-    writer.finish();
+    model::save_model(directory, model.config, model.weights, options);
 }
 
 }  // namespace hadal::train

@@ -11,6 +11,7 @@
 using namespace hadal;
 using namespace hadal::checkpoint;
 using test::RecordedDisk;
+using test::Recording;
 using test::TemporaryDirectory;
 
 namespace {
@@ -62,15 +63,6 @@ void check_same(const std::map<std::string, std::string>& found,
         CHECK(expected.contains(name));
     }
 }
-
-struct Recording {
-    explicit Recording(const fs::path& root) {
-        RecordedDisk::instance().start(root);
-    }
-    ~Recording() {
-        RecordedDisk::instance().stop();
-    }
-};
 
 }  // namespace
 

@@ -287,6 +287,16 @@ class RecordedDisk {
     std::optional<uint64_t> free_bytes_;
 };
 
+/// Records while it lives.
+struct Recording {
+    explicit Recording(const std::filesystem::path& root) {
+        RecordedDisk::instance().start(root);
+    }
+    ~Recording() {
+        RecordedDisk::instance().stop();
+    }
+};
+
 }  // namespace hadal::test
 
 // The C library's functions, as the program under test calls them. Written to files by ofstream

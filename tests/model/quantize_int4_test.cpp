@@ -1,19 +1,17 @@
 // Routed experts in INT4: what is written, what it stands for, and what is refused.
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "checkpoint/temporary_directory.h"
 #include "core/file_map.h"
 #include "formats/bfloat16.h"
 #include "formats/int4_group.h"
-#include "model/quantize_model.h"
+#include "model/quantize_support.h"
 #include "model/save_model.h"
-#include "model/support.h"
 
 using namespace hadal;
 using namespace hadal::model;
 using checkpoint::HuggingFace;
+using test::same;
 
 namespace {
 
@@ -25,32 +23,18 @@ ModelConfig small_config() {
     return config;
 }
 
-struct Setting {
-    explicit Setting(const ModelConfig& config = small_config()) : machine(2) {
+struct Setting : test::ModelFolder {
+    explicit Setting(const ModelConfig& config = small_config()) {
         Weights weights = init_weights(machine.context, config, DType::bf16, 5);
         save_model(folder / "model", config, weights);
     }
     QuantizeResult quantize(const std::string& from, const std::string& to, Storage storage) {
-        return quantize_model(machine.context, folder / from, folder / to, {.to = storage});
+        return ModelFolder::quantize(from, to, {.to = storage});
     }
     std::string refusal(const std::string& from, Storage storage = Storage::int4_experts) {
-        try {
-            quantize(from, "refused", storage);
-        } catch (const Error& error) {
-            CHECK(!std::filesystem::exists(folder / "refused"));
-            return error.what();
-        }
-        return "";
+        return ModelFolder::refusal(from, {.to = storage});
     }
-
-    test::TemporaryDirectory folder;
-    test::Machine machine;
 };
-
-bool same(const Tensor& a, const Tensor& b) {
-    return a.dtype() == b.dtype() && a.shape() == b.shape() &&
-           std::memcmp(a.data(), b.data(), size_t(a.bytes())) == 0;
-}
 
 bool is_expert(const std::string& name) {
     return name.find(".mlp.experts.") != std::string::npos;

@@ -1,21 +1,18 @@
-#include "model/quantize_model.h"
-
 #include <cmath>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "checkpoint/hugging_face_writer.h"
-#include "checkpoint/temporary_directory.h"
 #include "core/file_map.h"
 #include "formats/bfloat16.h"
 #include "formats/float8.h"
+#include "model/quantize_support.h"
 #include "model/save_model.h"
-#include "model/support.h"
 
 using namespace hadal;
 using namespace hadal::model;
 using checkpoint::HuggingFace;
+using test::same;
 
 namespace {
 
@@ -30,8 +27,8 @@ ModelConfig ragged_config() {
 }
 
 /// A fresh model with weights of very different sizes in different blocks.
-struct Setting {
-    explicit Setting(DType dtype, const ModelConfig& config = ragged_config()) : machine(2) {
+struct Setting : test::ModelFolder {
+    explicit Setting(DType dtype, const ModelConfig& config = ragged_config()) {
         Weights weights = init_weights(machine.context, config, dtype, 3);
         for (const Parameter& parameter : parameters(config, weights)) {
             Tensor& w = *parameter.tensor;
@@ -66,28 +63,10 @@ struct Setting {
         writer.finish();
     }
 
-    QuantizeResult quantize(const std::string& from, const std::string& to,
-                            const QuantizeOptions& options) {
-        return quantize_model(machine.context, folder / from, folder / to, options);
-    }
     std::string refusal(const std::string& from, const QuantizeOptions& options = {}) {
-        try {
-            quantize(from, "refused", options);
-        } catch (const Error& error) {
-            CHECK(!std::filesystem::exists(folder / "refused"));
-            return error.what();
-        }
-        return "";
+        return ModelFolder::refusal(from, options);
     }
-
-    test::TemporaryDirectory folder;
-    test::Machine machine;
 };
-
-bool same(const Tensor& a, const Tensor& b) {
-    return a.dtype() == b.dtype() && a.shape() == b.shape() &&
-           std::memcmp(a.data(), b.data(), size_t(a.bytes())) == 0;
-}
 
 /// By its name alone, as the report lists them: the linear maps of attention and feed-forwards.
 bool linear_map(const std::string& name) {

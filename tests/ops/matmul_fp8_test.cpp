@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ops/fp8_support.h"
+#include "ops/matmul_support.h"
 
 namespace hadal {
 
@@ -20,28 +21,16 @@ using formats::kWholeTensor;
 using formats::TiledMatrix;
 using formats::Tiling;
 using ops::ProductFp8;
+using test::Form;
 using test::OwnContext;
 
-enum class Form { nt, nn, tn };
+constexpr auto multiply = test::multiply<ProductFp8>;
+
 constexpr Form kForms[] = {Form::nt, Form::nn, Form::tn};
 
 struct Size {
     int64_t m, n, k;
 };
-
-void multiply(Context& context, Form form, bool add, std::span<const ProductFp8> products) {
-    if (form == Form::nt && add) {
-        for (ProductFp8 p : products) ops::matmul_nt_add(context, p.left, p.right, p.result);
-    } else if (form == Form::nt) {
-        ops::matmul_nt(context, products);
-    } else if (form == Form::nn && add) {
-        ops::matmul_nn_add(context, products);
-    } else if (form == Form::nn) {
-        ops::matmul_nn(context, products);
-    } else {
-        ops::matmul_tn_add(context, products);
-    }
-}
 
 struct Tilings {
     Tiling left, right;

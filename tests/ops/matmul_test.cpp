@@ -11,12 +11,15 @@
 
 #include "core/random.h"
 #include "formats/bfloat16.h"
+#include "ops/matmul_support.h"
 
 namespace hadal {
 
 namespace {
 
-enum class Form { nt, nn, tn };
+using test::Form;
+
+constexpr auto multiply = test::multiply<ops::Product>;
 
 double value_at(const Tensor& x, int64_t i, int64_t j) {
     if (x.dtype() == DType::bf16) return to_float(x.row<bf16>(i)[size_t(j)]);
@@ -44,20 +47,6 @@ Tensor random_matrix(int64_t rows, int64_t columns, DType dtype, uint64_t seed, 
         }
     }
     return whole.columns(0, columns);
-}
-
-void multiply(Context& context, Form form, bool add, std::span<const ops::Product> products) {
-    if (form == Form::nt && add) {
-        for (ops::Product p : products) ops::matmul_nt_add(context, p.left, p.right, p.result);
-    } else if (form == Form::nt) {
-        ops::matmul_nt(context, products);
-    } else if (form == Form::nn && add) {
-        ops::matmul_nn_add(context, products);
-    } else if (form == Form::nn) {
-        ops::matmul_nn(context, products);
-    } else {
-        ops::matmul_tn_add(context, products);
-    }
 }
 
 struct Types {

@@ -12,6 +12,7 @@
 using namespace hadal;
 using namespace hadal::train;
 using test::RecordedDisk;
+using test::Recording;
 
 namespace {
 
@@ -44,15 +45,6 @@ Recipe recipe_in(const test::TemporaryDirectory& folder, const fs::path& out,
 std::string model_of(const fs::path& out) {
     return read_file(out / "model/model.safetensors");
 }
-
-struct Recording {
-    explicit Recording(const fs::path& root) {
-        RecordedDisk::instance().start(root);
-    }
-    ~Recording() {
-        RecordedDisk::instance().stop();
-    }
-};
 
 }  // namespace
 

@@ -30,16 +30,15 @@
 
 #include <immintrin.h>
 
+#include "ops/cpu/amx_block.h"
 #include "ops/cpu/matmul_ahead.h"
 #include "ops/cpu/matmul_pack512.h"
 
 namespace hadal::ops::cpu {
 namespace {
 
-constexpr int64_t kBlock = 32;        // rows and columns of a block
 constexpr int64_t kStep = 32;         // k of one instruction
 constexpr int64_t kMultiplied = 512;  // k of a block: its rows, 32 KiB, stay in L1
-constexpr int64_t kTileBytes = 1024;
 constexpr int64_t kMostLines = 4;  // fetched ahead at a step: more would only wait for each other
 
 // Shares of L2 (2 MiB on every processor that has tiles).
@@ -49,17 +48,6 @@ constexpr int64_t kSums = int64_t(128) << 10;          // partial sums between b
 constexpr int64_t kMostSide = 1024;                    // of a tile of the plan
 constexpr int64_t kTailBytes = kMostSide * kStep * 2;  // rows' last values of k, filled with zeros
 
-struct alignas(64) TileConfiguration {
-    uint8_t palette = 1;
-    uint8_t start_row = 0;
-    uint8_t reserved[14] = {};
-    uint16_t column_bytes[16] = {};
-    uint8_t rows[16] = {};
-};
-
-int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
 int64_t round_up(int64_t x, int64_t step) {
     return (x + step - 1) / step * step;
 }
@@ -72,42 +60,6 @@ struct Tiles {
     int64_t stride;
     int64_t next;
 };
-
-/// Rows and columns of the block's two tiles each way; the second may be 0.
-struct BlockShape {
-    int64_t rows[2];
-    int64_t columns[2];
-    bool operator==(const BlockShape&) const = default;
-};
-
-/// Tile registers 0–3 hold sums [row tile][column tile], 4–5 rows, 6–7 columns.
-void configure(const BlockShape& shape) {
-    TileConfiguration configuration;
-    const auto set = [&](int tile, int64_t rows, int64_t columns) {
-        configuration.rows[tile] = uint8_t(rows > 0 ? rows : 1);
-        configuration.column_bytes[tile] = uint16_t(4 * (columns > 0 ? columns : 1));
-    };
-    for (int i = 0; i < 2; ++i) {
-        set(2 * i, shape.rows[i], shape.columns[0]);
-        set(2 * i + 1, shape.rows[i], shape.columns[1]);
-        set(4 + i, shape.rows[i], 16);
-        set(6 + i, 16, shape.columns[i]);
-    }
-    asm volatile("ldtilecfg %0" ::"m"(configuration));
-}
-
-/// Sixteen sums (those of `lanes`) to c, added to what it holds if wanted.
-void store_sums(__m512 sums, __mmask16 lanes, bool add, float* c) {
-    if (add) sums = _mm512_add_ps(sums, _mm512_maskz_loadu_ps(lanes, c));
-    _mm512_mask_storeu_ps(c, lanes, sums);
-}
-void store_sums(__m512 sums, __mmask16 lanes, bool add, bf16* c) {
-    if (add) {
-        const __m512i old = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, c));
-        sums = _mm512_add_ps(sums, _mm512_castsi512_ps(_mm512_slli_epi32(old, 16)));
-    }
-    _mm256_mask_storeu_epi16(c, lanes, __m256i(_mm512_cvtneps_pbh(sums)));
-}
 
 /// A finished block of sums that waits to be stored row by row during the next block: the vector
 /// units would otherwise stand still there, and the tile unit here.

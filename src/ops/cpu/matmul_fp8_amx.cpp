@@ -19,17 +19,16 @@
 
 #include <immintrin.h>
 
+#include "ops/cpu/amx_block.h"
 #include "ops/cpu/matmul_fp8_pack.h"
 #include "ops/cpu/matmul_pack512.h"
 
 namespace hadal::ops::cpu {
 namespace {
 
-constexpr int64_t kBlock = 32;      // rows and columns of a block
 constexpr int64_t kStep = 32;       // k of one instruction
 constexpr int64_t kPart = 512;      // k decoded at a time: 32 rows, 32 KiB, in L1
 constexpr int64_t kMostSide = 512;  // of a tile of the plan: columns 512 KiB, totals 1 MiB in L2
-constexpr int64_t kTileBytes = 1024;
 // Tile stores are slow to complete, and a load that shares their address below 4 KiB waits for
 // them. A step of k loads one quarter of such a page, the same of all operands: sums go to the
 // quarter that is loaded last, each tile in a page of its own.
@@ -37,54 +36,6 @@ constexpr int64_t kPage = 4096;
 constexpr int64_t kSumStride = kPage;
 constexpr int64_t kLastQuarter = kPage - kTileBytes;
 constexpr int64_t kMostScales = kPart / kStep;  // of a row, in a part of k
-
-struct alignas(64) TileConfiguration {
-    uint8_t palette = 1;
-    uint8_t start_row = 0;
-    uint8_t reserved[14] = {};
-    uint16_t column_bytes[16] = {};
-    uint8_t rows[16] = {};
-};
-
-int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-/// Rows and columns of the block's two tiles each way; the second may be 0.
-struct BlockShape {
-    int64_t rows[2];
-    int64_t columns[2];
-    bool operator==(const BlockShape&) const = default;
-};
-
-/// Tile registers 0–3 hold sums [row tile][column tile], 4–5 rows, 6–7 columns.
-void configure(const BlockShape& shape) {
-    TileConfiguration configuration;
-    const auto set = [&](int tile, int64_t rows, int64_t columns) {
-        configuration.rows[tile] = uint8_t(rows > 0 ? rows : 1);
-        configuration.column_bytes[tile] = uint16_t(4 * (columns > 0 ? columns : 1));
-    };
-    for (int i = 0; i < 2; ++i) {
-        set(2 * i, shape.rows[i], shape.columns[0]);
-        set(2 * i + 1, shape.rows[i], shape.columns[1]);
-        set(4 + i, shape.rows[i], 16);
-        set(6 + i, 16, shape.columns[i]);
-    }
-    asm volatile("ldtilecfg %0" ::"m"(configuration));
-}
-
-/// Sixteen totals (those of `lanes`) to c, added to what it holds if wanted.
-void store_totals(__m512 totals, __mmask16 lanes, bool add, float* c) {
-    if (add) totals = _mm512_add_ps(totals, _mm512_maskz_loadu_ps(lanes, c));
-    _mm512_mask_storeu_ps(c, lanes, totals);
-}
-void store_totals(__m512 totals, __mmask16 lanes, bool add, bf16* c) {
-    if (add) {
-        const __m512i old = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, c));
-        totals = _mm512_add_ps(totals, _mm512_castsi512_ps(_mm512_slli_epi32(old, 16)));
-    }
-    _mm256_mask_storeu_epi16(c, lanes, __m256i(_mm512_cvtneps_pbh(totals)));
-}
 
 /// The sums of a finished block of k that wait to be scaled and added to the totals, eight rows at
 /// a time, during the next. These are some hundred instructions beside sixteen of the tile unit:
@@ -147,7 +98,7 @@ struct Promotion {
                 const __m512 after = _mm512_fmadd_ps(_mm512_load_ps(sum + i * 64 + j * kSumStride),
                                                      _mm512_mul_ps(scale, column_scale[j]), before);
                 if constexpr (stores) {
-                    store_totals(after, to_lanes[j], adds, to + i * c_stride + 16 * j);
+                    store_sums(after, to_lanes[j], adds, to + i * c_stride + 16 * j);
                 } else {
                     _mm512_store_ps(total + i * kBlock + 16 * j, after);
                 }
@@ -387,8 +338,8 @@ class TileProduct {
                           16 * i;
                 const int64_t columns = least(width_, tile_.n_count - n - 16 * j);
                 for (int64_t l = 0; l < columns; ++l) {
-                    store_totals(_mm512_castsi512_ps(v[l]), first_lanes(shape.rows[i]),
-                                 product_.add, c + l * product_.c_stride);
+                    store_sums(_mm512_castsi512_ps(v[l]), first_lanes(shape.rows[i]), product_.add,
+                               c + l * product_.c_stride);
                 }
             }
         }
