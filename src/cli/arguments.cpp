@@ -209,6 +209,12 @@ const std::string& Arguments::text(std::string_view name) const {
     return found->second.front();
 }
 
+Arguments Arguments::with(std::string_view name, const std::string& value) const {
+    Arguments changed = *this;
+    changed.values_[std::string(declared(name).name)] = {value};
+    return changed;
+}
+
 std::vector<std::string> Arguments::texts(std::string_view name) const {
     const auto found = values_.find(declared(name).name);
     return found == values_.end() ? std::vector<std::string>() : found->second;

@@ -58,6 +58,8 @@ class Arguments {
     std::filesystem::path path(std::string_view name) const {
         return text(name);
     }
+    /// The same words but for one option, whose value is `value`.
+    Arguments with(std::string_view name, const std::string& value) const;
     /// Every value of a repeated option.
     std::vector<std::string> texts(std::string_view name) const;
     /// A whole number in [minimum, maximum].

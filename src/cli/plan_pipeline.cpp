@@ -6,7 +6,7 @@
 #include "chart/chart.h"
 #include "cli/arguments.h"
 #include "cli/file_argument.h"
-#include "cli/report.h"
+#include "cli/plan_request.h"
 #include "core/error.h"
 #include "core/file_map.h"
 #include "pipeline/check.h"
@@ -212,7 +212,41 @@ void report_all(const Arguments& arguments, Report& report, const pipeline::Shap
     }
 }
 
+/// The figures of a schedule that a sweep compares; times are in the unit of --forward.
+plan::Answer answer_of(const Planned& planned) {
+    plan::Section section{.title = "SCHEDULE"};
+    section.figures = {
+        {"makespan", "makespan", planned.timeline.makespan, ""},
+        {"idle", "idle", planned.idle_percent() / 100, "share"},
+        {"peak_activations", "micro-batches kept", planned.peak_activations(), ""},
+        {"weight_copies", "copies of weights", double(planned.schedule.weight_copies()), ""}};
+    plan::Answer answer{.title = planned.schedule.name, .sections = {section}, .headline = {}};
+    for (const plan::Figure& figure : section.figures) answer.headline.push_back(figure.key);
+    return answer;
+}
+
+void run_pipeline_sweep(const Arguments& arguments, Report& report) {
+    constexpr const char* kKeys[] = {"schedule", "ranks",    "micro-batches", "stages-per-rank",
+                                     "forward",  "backward", "weight",        "overlapped",
+                                     "head",     "message"};
+    const plan::SweepRequest request = plan::parse_sweep(arguments.text("--sweep"));
+    if (std::ranges::find(kKeys, request.key) == std::end(kKeys)) {
+        throw Error(Error::Kind::usage, concat("--sweep: unknown input '", request.key,
+                                               "' (the options that shape the schedule: ranks, "
+                                               "micro-batches, forward, …)"));
+    }
+    const plan::Sweep sweep =
+        plan::sweep(request.key, request.values, [&](const std::string& value) {
+            const Arguments point = arguments.with("--" + request.key, value);
+            check_times(point);
+            return answer_of({point, point.text("--schedule"), shape_argument(point)});
+        });
+    const std::string name = arguments.has("--schedule") ? arguments.text("--schedule") : "";
+    report_sweep(arguments, report, sweep, concat("Pipeline ", name, " · by ", request.key));
+}
+
 void run_plan_pipeline(const Arguments& arguments, Report& report) {
+    if (arguments.has("--sweep")) return run_pipeline_sweep(arguments, report);
     const pipeline::Shape shape = shape_argument(arguments);
     // As given, before schedules with several stages on a rank divide them.
     check_times(arguments);
@@ -279,6 +313,9 @@ extern const Command kPlanPipeline = {
              .value = "T",
              .help = "time from one rank to the next",
              .fallback = "0"},
+            {.name = "--sweep",
+             .value = "KEY=A,B,…",
+             .help = "one answer a value of an option above: ranks, message, schedule, …"},
             {.name = "--svg",
              .value = "FILE",
              .help = "a picture; of --compare: idle time against micro-batches"},

@@ -9,7 +9,6 @@
 #include "core/file_map.h"
 #include "core/nearest_name.h"
 #include "plan/presets.h"
-#include "plan/sweep.h"
 
 namespace hadal::cli {
 
@@ -188,21 +187,25 @@ void run_sweep(const Arguments& arguments, Report& report, PlanQuestion question
         });
     const plan::Inputs base = make_request(arguments).inputs;
     const std::string title = concat(plan::title_of("Sweep", base), " · by ", request.key);
+    report_sweep(arguments, report, sweep, title);
+    if (report.json()) add_inputs(base, groups, report);
+}
+
+}  // namespace
+
+void report_sweep(const Arguments& arguments, Report& report, const plan::Sweep& sweep,
+                  const std::string& title) {
     if (arguments.has("--svg"))
         write_file_atomically(output_argument(arguments, "--svg"), plan::sweep_svg(sweep, title));
     const plan::Table table = plan::sweep_table(sweep);
     if (report.json()) {
         report.add("title", title);
-        add_table(table, report);
-        add_inputs(base, groups, report);
-        return;
+        return add_table(table, report);
     }
     plan::Answer answer{
         .title = title, .sections = {{.title = "SWEEP", .tables = {table}}}, .headline = {}};
     report.say_part(plan::text_of(answer));
 }
-
-}  // namespace
 
 std::vector<Option> plan_options() {
     return {

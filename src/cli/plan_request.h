@@ -9,6 +9,7 @@
 #include "cli/arguments.h"
 #include "cli/report.h"
 #include "plan/answers.h"
+#include "plan/sweep.h"
 
 namespace hadal::cli {
 
@@ -20,5 +21,9 @@ using PlanQuestion = plan::Answer (*)(const model::ModelConfig& config, const pl
 /// Asks and reports; `groups` are the beginnings of the keys that the answer depends on.
 void run_plan(const Arguments& arguments, Report& report, PlanQuestion question,
               std::initializer_list<std::string_view> groups);
+
+/// A sweep's table, and its picture if --svg asks for one.
+void report_sweep(const Arguments& arguments, Report& report, const plan::Sweep& sweep,
+                  const std::string& title);
 
 }  // namespace hadal::cli

@@ -69,6 +69,28 @@ TEST_CASE("plan pipeline: the head makes the rank that has it busier, and the ot
     CHECK(json["published_bubble"] == 3);
 }
 
+TEST_CASE("plan pipeline: a sweep is a row a value, and a picture") {
+    const test::TemporaryDirectory folder;
+    const std::string svg = (folder / "sweep.svg").string();
+    const auto json = answer(folder.path(), {"plan", "pipeline", "--schedule", "1f1b", "--ranks",
+                                             "4", "--sweep", "micro-batches=4,8,0", "--svg", svg});
+    REQUIRE(json["sweep"].size() == 3);
+    // 1F1B: the step is (M + P - 1) (F + B), idle P - 1 of M + P - 1.
+    CHECK(json["sweep"][0]["makespan"] == 7 * 3);
+    CHECK(json["sweep"][0]["idle"] == doctest::Approx(3 / 7.0));
+    CHECK(json["sweep"][1]["makespan"] == 11 * 3);
+    CHECK(json["sweep"][2]["makespan"].is_null());
+    CHECK(json["sweep"][2]["error"].get<std::string>().find("micro-batches") != std::string::npos);
+    CHECK(read_file(svg).find("micro-batches") != std::string::npos);
+    const auto schedules = answer(
+        folder.path(), {"plan", "pipeline", "--sweep", "schedule=1f1b,dualpipe", "--ranks", "4"});
+    CHECK(schedules["sweep"][0]["weight_copies"] == 1);
+    CHECK(schedules["sweep"][1]["weight_copies"] == 2);
+    Program wrong(folder.path(), {"plan", "pipeline", "--sweep", "colour=1,2"});
+    CHECK(wrong.wait() == 2);
+    CHECK(wrong.err().find("unknown input 'colour'") != std::string::npos);
+}
+
 TEST_CASE("plan balance: before, after, and the slots for a program") {
     const test::TemporaryDirectory folder;
     const auto json =
