@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 #include "core/error.h"
@@ -72,6 +73,13 @@ std::shared_ptr<const FileMap> FileMap::open(const std::filesystem::path& path) 
 
 FileMap::~FileMap() {
     if (data_ != nullptr) ::munmap(data_, size_ + kSpareBytes);
+}
+
+void read_ahead(std::span<const std::byte> mapped) {
+    const auto page = uintptr_t(sysconf(_SC_PAGESIZE));
+    const auto begin = reinterpret_cast<uintptr_t>(mapped.data()) / page * page;
+    const auto end = reinterpret_cast<uintptr_t>(mapped.data()) + mapped.size();
+    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);
 }
 
 std::string read_file(const std::filesystem::path& path) {

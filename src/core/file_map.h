@@ -36,6 +36,10 @@ class FileMap {
     std::filesystem::path path_;
 };
 
+/// Asks the system to read this part of a mapped file into memory, and does not wait for it. A
+/// wish: nothing happens where it cannot be, or where it is there already.
+void read_ahead(std::span<const std::byte> mapped);
+
 /// The whole file as a string. Errors as above.
 std::string read_file(const std::filesystem::path& path);
 

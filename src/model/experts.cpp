@@ -1,6 +1,7 @@
 #include "model/experts.h"
 
 #include "model/balance_loss.h"
+#include "model/expert_pages.h"
 #include "ops/convert.h"
 #include "ops/gate_topk.h"
 #include "ops/matmul.h"
@@ -112,6 +113,7 @@ void Experts::multiply(Context& context, ExpertsSaved& saved) const {
 
 void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, Tensor& y) const {
     route(context, x.values, saved);
+    if (weights_.pages) weights_.pages->bring(weights_.experts, saved.offsets);
     gather(context, x, saved.row_source, config_.num_experts_per_tok, saved.x_rows);
     const auto& experts = weights_.experts;
     std::vector<LinearRows> list;  // gate and up of all experts in one fork/join

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -34,11 +35,14 @@ struct FeedForwardWeights {
     Linear down_proj;  // [hidden, intermediate]
 };
 
+class ExpertPages;
+
 struct MoeWeights {
     Tensor gate;                     // [n_routed_experts, hidden]   centroids e_i, eq. 15
     Tensor e_score_correction_bias;  // [n_routed_experts] f32       b_i, eq. 16; no gradient
     std::vector<FeedForwardWeights> experts;  // n_routed_experts of moe_intermediate_size
     FeedForwardWeights shared_experts;        // n_shared_experts·moe_intermediate_size
+    std::shared_ptr<ExpertPages> pages;       // of experts in a mapped file, else null
 };
 
 struct LayerWeights {

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "model/balance_loss.h"
+#include "model/expert_pages.h"
 #include "model/head.h"
 #include "model/rotary_scaling.h"
 #include "ops/convert.h"
@@ -191,6 +192,7 @@ Model load_model(const std::filesystem::path& directory, DType dtype, int64_t po
     Model model;
     model.config = stored_config(files);
     model.weights = load_weights(model.config, files, dtype, unknown, fp8);
+    bring_experts_when_chosen(model.weights);
     model.cos_sin = table_for(model.config, positions, dtype);
     return model;
 }
