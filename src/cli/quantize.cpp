@@ -11,6 +11,7 @@
 #include "cli/text_model.h"
 #include "core/file_map.h"
 #include "eval/divergence.h"
+#include "eval/expert_importance.h"
 #include "eval/perplexity.h"
 
 namespace hadal::cli {
@@ -51,6 +52,20 @@ void add_losses(Context& context, const TextModel& source, const TextModel& made
     report.add("same_best_token", divergence.agreement());
 }
 
+/// What the text of --calibrate says; empty without one.
+model::ColumnImportance importance_argument(const Arguments& arguments, Context& context) {
+    if (!arguments.has("--calibrate")) return {};
+    if (storage(arguments) != model::Storage::int4_experts) {
+        throw Error(Error::Kind::usage,
+                    "--calibrate chooses the scales of INT4 (give --to int4, or leave it out)");
+    }
+    const std::string text = read_file(arguments.path("--calibrate"));
+    const TextModel source =
+        open_text_model(arguments.path("MODEL"), arguments.globals().dtype, kWindow);
+    return eval::expert_importance(context, source.model, source.tokenizer, text,
+                                   window_of(source.model));
+}
+
 void run_quantize(const Arguments& arguments, Report& report) {
     const model::Storage to = storage(arguments);
     const std::filesystem::path source = arguments.path("MODEL");
@@ -63,12 +78,15 @@ void run_quantize(const Arguments& arguments, Report& report) {
         text = read_file(arguments.path("--check"));
         before = nll(machine.context(), open_text_model(source, dtype, kWindow), text);
     }
+    const model::ColumnImportance importance = importance_argument(arguments, machine.context());
     model::QuantizeResult result;
     {
         ProgressLine progress("tensors", arguments.globals().shows_progress());
-        result = model::quantize_model(
-            machine.context(), source, out,
-            {.to = to, .force = arguments.flag("--force"), .progress = progress.callback()});
+        result = model::quantize_model(machine.context(), source, out,
+                                       {.to = to,
+                                        .force = arguments.flag("--force"),
+                                        .importance = importance,
+                                        .progress = progress.callback()});
     }
     report.add("tensors", result.tensors);
     report.add("bytes", result.bytes);
@@ -96,6 +114,9 @@ extern const Command kQuantize = {
              .help = "fp8, int4 (the routed experts; all else bf16) or bf16",
              .required = true},
             {.name = "--out", .value = "DIR", .help = "directory to write", .required = true},
+            {.name = "--calibrate",
+             .value = "FILE",
+             .help = "a text: INT4 scales where its activations are large are chosen with care"},
             {.name = "--check",
              .value = "FILE",
              .help = "a text: how much worse it is predicted afterwards, and how differently"},

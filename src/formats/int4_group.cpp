@@ -30,6 +30,29 @@ double squared_error(Int4Values w, float scale) {
     return sum;
 }
 
+double weighted_error(Int4Values w, Int4Values importance, float scale) {
+    double sum = 0;
+    for (size_t i = 0; i < w.size(); ++i) {
+        const double error = double(w[i]) - double(code_of(w[i], scale)) * double(scale);
+        sum += double(importance[i]) * error * error;
+    }
+    return sum;
+}
+
+/// Σ h·w·c / Σ h·c²: the scale that suits the codes c of `scale` best; `scale` if all are 0.
+float best_for_codes(Int4Values w, Int4Values importance, float scale) {
+    double products = 0, squares = 0;
+    for (size_t i = 0; i < w.size(); ++i) {
+        const double code = code_of(w[i], scale);
+        products += double(importance[i]) * double(w[i]) * code;
+        squares += double(importance[i]) * code * code;
+    }
+    return squares > 0 ? float(products / squares) : scale;
+}
+
+/// The codes to which the largest magnitude of a group may go: at 7 nothing is clipped.
+constexpr std::array kLargestCodes = {7.f, 7.25f, 7.5f, 7.75f, 8.f, 8.5f, 9.f};
+
 void read_group(const Tensor& w, int64_t row, int64_t group, std::span<float> values) {
     const auto begin = size_t(group * kInt4Group), count = size_t(kInt4Group);
     if (w.dtype() == DType::f32) {
@@ -89,7 +112,7 @@ bf16 int4_scale(Int4Values w) {
     }
     bf16 best{};
     double least = -1;
-    for (const float largest_code : {7.f, 7.25f, 7.5f, 7.75f, 8.f, 8.5f, 9.f}) {
+    for (const float largest_code : kLargestCodes) {
         const bf16 scale = to_bf16(amax / largest_code);
         if (to_float(scale) == 0) break;  // zeros, or too small for any scale
         const double error = squared_error(w, to_float(scale));
@@ -98,6 +121,28 @@ bf16 int4_scale(Int4Values w) {
         least = error;
     }
     return least < 0 ? to_bf16(1.f) : best;
+}
+
+bf16 int4_scale(Int4Values w, Int4Values importance) {
+    bf16 best = int4_scale(w);
+    if (!std::isfinite(to_float(best))) return best;
+    double least = weighted_error(w, importance, to_float(best));
+    float amax = 0;
+    for (const float value : w) amax = std::max(amax, std::abs(value));
+    for (const float largest_code : kLargestCodes) {
+        float scale = amax / largest_code;
+        for (int round = 0; round < 3; ++round) {
+            const bf16 candidate = to_bf16(scale);
+            if (!(to_float(candidate) > 0)) break;
+            const double error = weighted_error(w, importance, to_float(candidate));
+            if (error < least) {
+                best = candidate;
+                least = error;
+            }
+            scale = best_for_codes(w, importance, to_float(candidate));
+        }
+    }
+    return best;
 }
 
 void encode_int4(Int4Values w, bf16 scale, Int4Words packed) {
@@ -114,15 +159,19 @@ void encode_int4(Int4Values w, bf16 scale, Int4Words packed) {
     }
 }
 
-void quantize_int4(const Tensor& w, Int4Matrix& q) {
+void quantize_int4(const Tensor& w, std::span<const float> importance, Int4Matrix& q) {
     require(q, w.shape(), "quantize_int4");
+    HADAL_ASSERT(importance.empty() || int64_t(importance.size()) == w.shape()[1]);
     std::array<float, size_t(kInt4Group)> values;
     for (int64_t row = 0; row < w.shape()[0]; ++row) {
         const std::span<int32_t> packed = q.packed.row<int32_t>(row);
         const std::span<bf16> scale = q.scale.row<bf16>(row);
         for (size_t group = 0; group < scale.size(); ++group) {
             read_group(w, row, int64_t(group), values);
-            scale[group] = int4_scale(values);
+            scale[group] = importance.empty()
+                               ? int4_scale(values)
+                               : int4_scale(values, importance.subspan(group * size_t(kInt4Group))
+                                                        .first<size_t(kInt4Group)>());
             encode_int4(values, scale[group],
                         packed.subspan(group * size_t(kInt4WordsPerGroup))
                             .first<size_t(kInt4WordsPerGroup)>());

@@ -40,12 +40,17 @@ using Int4Words = std::span<int32_t, size_t(kInt4WordsPerGroup)>;
 /// The scale with the least squared error among a few between amax / 7, where nothing is clipped,
 /// and amax / 9; the larger one of equals. 1 for zeros. Not finite if a value is not.
 bf16 int4_scale(Int4Values w);
+/// The scale with the least Σ importance·error², importance ≥ 0: the same candidates, each moved
+/// twice to the best scale for its own codes. As above where all importances are 0.
+bf16 int4_scale(Int4Values w, Int4Values importance);
 /// nibble − 8 = w / scale, a true division, rounded to nearest even and clipped to −8 … 7. Under a
 /// scale that is not finite all codes are 0, so that the values are NaN: never a plausible number.
 void encode_int4(Int4Values w, bf16 scale, Int4Words packed);
 
-/// Both for all groups of a matrix.
-void quantize_int4(const Tensor& w,  // [rows, columns] f32 or bf16
+/// Both for all groups of a matrix. `importance` is each column's, the mean square of the
+/// activations that meet it; empty: every error counts the same.
+void quantize_int4(const Tensor& w,                    // [rows, columns] f32 or bf16
+                   std::span<const float> importance,  // [columns] or empty
                    Int4Matrix& q);
 /// y = (nibble − 8) · scale: exact in float32, rounded once to y's type.
 void dequantize_int4(const Int4Matrix& q, Tensor& y);  // [rows, columns] f32 or bf16

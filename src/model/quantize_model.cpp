@@ -73,14 +73,14 @@ std::vector<checkpoint::TensorSpec> specs_of(const std::string& name, const Shap
     return {};
 }
 
-formats::Int4Matrix int4_of(Context& context, const Tensor& w) {
+formats::Int4Matrix int4_of(Context& context, const Tensor& w, std::span<const float> importance) {
     constexpr int64_t kRows = 64;
     const int64_t rows = w.shape()[0];
     auto q = formats::Int4Matrix::uninitialized(w.shape());
     context.threads.parallel_for((rows + kRows - 1) / kRows, [&](int64_t part) {
         const int64_t begin = part * kRows, count = std::min(kRows, rows - begin);
         formats::Int4Matrix some = q.rows(begin, count);
-        formats::quantize_int4(w.rows(begin, count), some);
+        formats::quantize_int4(w.rows(begin, count), importance, some);
     });
     return q;
 }
@@ -130,9 +130,9 @@ double largest_difference(Context& context, std::span<const X> x, std::span<cons
 class Conversion {
   public:
     Conversion(Context& context, const checkpoint::HuggingFace& files, const ModelConfig& config,
-               Storage to)
-        : context_(context), files_(files) {
-        const Forms wanted = wanted_forms(config, to);
+               const QuantizeOptions& options)
+        : context_(context), files_(files), importance_(options.importance) {
+        const Forms wanted = wanted_forms(config, options.to);
         for (const TensorInfo& info : files.tensors()) {
             if (is_scale(info.name)) continue;
             std::string_view packed = files.int4_weight_of(info.name);
@@ -211,7 +211,10 @@ class Conversion {
             ops::dequantize_tiles(context_, q, read_back);
             return read_back;
         }
-        const formats::Int4Matrix q = int4_of(context_, source);
+        const auto important = importance_.find(name);
+        const formats::Int4Matrix q =
+            int4_of(context_, source,
+                    important == importance_.end() ? std::span<const float>() : important->second);
         Tensor sizes = Tensor::uninitialized({2}, DType::i64);
         sizes.values<int64_t>()[0] = source.shape()[0];
         sizes.values<int64_t>()[1] = source.shape()[1];
@@ -232,6 +235,7 @@ class Conversion {
 
     Context& context_;
     const checkpoint::HuggingFace& files_;
+    const ColumnImportance& importance_;
     std::vector<Line> lines_;
     std::vector<checkpoint::TensorSpec> specs_;
     QuantizeResult result_;
@@ -256,7 +260,7 @@ QuantizeResult quantize_model(Context& context, const std::filesystem::path& sou
                            " (--to fp8 takes every linear layer)"));
     }
     check_parameters(config, files);
-    Conversion conversion(context, files, config, options.to);
+    Conversion conversion(context, files, config, options);
     checkpoint::HuggingFaceWriter writer(
         directory, conversion.specs(),
         {.max_shard_bytes = options.max_shard_bytes, .force = options.force});

@@ -3,6 +3,9 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "core/context.h"
 #include "core/progress.h"
@@ -20,10 +23,15 @@ enum class Storage : uint8_t {
     bf16,
 };
 
+/// Of weights by name: for each column, the mean square of the activations that meet it.
+using ColumnImportance = std::map<std::string, std::vector<float>, std::less<>>;
+
 struct QuantizeOptions {
     Storage to = Storage::block_fp8;
     bool force = false;  // replace an existing model directory
     int64_t max_shard_bytes = 5'000'000'000;
+    /// For INT4 scales; a weight that is not in it has errors that all count the same.
+    ColumnImportance importance = {};
     ProgressCallback progress = {};  // in tensors
 };
 

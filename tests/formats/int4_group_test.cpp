@@ -143,7 +143,7 @@ TEST_CASE("int4: zeros and vanishing weights are zeros, NaN and infinity never a
             Tensor one = Tensor::zeros({1, 32}, DType::f32);
             one.values<float>()[place] = odd;
             auto q = formats::Int4Matrix::uninitialized({1, 32});
-            formats::quantize_int4(one, q);
+            formats::quantize_int4(one, {}, q);
             Tensor y = Tensor::uninitialized({1, 32}, DType::f32);
             formats::dequantize_int4(q, y);
             for (const float value : y.values<float>()) CHECK(std::isnan(value));
@@ -162,8 +162,8 @@ TEST_CASE("int4: groups lie along the row, each with its own scale, of bf16 as o
     }
     auto q = formats::Int4Matrix::uninitialized(w.shape());
     auto q_narrow = formats::Int4Matrix::uninitialized(w.shape());
-    formats::quantize_int4(w, q);
-    formats::quantize_int4(narrow, q_narrow);
+    formats::quantize_int4(w, {}, q);
+    formats::quantize_int4(narrow, {}, q_narrow);
     CHECK(q.shape() == Shape{5, 96});
     CHECK(q.bytes() == 5 * 96 * 9 / 16);  // 4.5 bits
     for (int64_t row = 0; row < 5; ++row) {
@@ -193,5 +193,60 @@ TEST_CASE("int4: shapes that are not whole groups are refused") {
     auto q = formats::Int4Matrix::uninitialized({2, 64});
     Tensor y = Tensor::zeros({2, 32}, DType::f32);
     CHECK_THROWS_AS(formats::dequantize_int4(q, y), Error);
-    CHECK_THROWS_AS(formats::quantize_int4(y, q), Error);
+    CHECK_THROWS_AS(formats::quantize_int4(y, {}, q), Error);
+}
+
+namespace {
+
+double weighted_error(const Group& w, const Group& importance, bf16 scale) {
+    const auto packed = encoded(w, to_float(scale));
+    double sum = 0;
+    for (size_t i = 0; i < kGroup; ++i) {
+        const double error = double(w[i]) - (nibble(packed, i) - 8) * double(to_float(scale));
+        sum += double(importance[i]) * error * error;
+    }
+    return sum;
+}
+
+}  // namespace
+
+TEST_CASE("int4: with importance the weighted error falls, and is never above that without") {
+    RandomSequence random(11);
+    double with = 0, without = 0;
+    for (int trial = 0; trial < 400; ++trial) {
+        const Group w = random_group(random, 0.02);
+        Group importance = random_group(random, 1);
+        for (float& value : importance)
+            value = std::exp(2 * value);  // some columns far above others
+        const double careful = weighted_error(w, importance, formats::int4_scale(w, importance));
+        const double plain = weighted_error(w, importance, formats::int4_scale(w));
+        CHECK(careful <= plain);
+        with += careful;
+        without += plain;
+    }
+    CHECK(with < 0.85 * without);
+}
+
+TEST_CASE("int4: the scale for one important column is nearly exact there") {
+    RandomSequence random(12);
+    for (int trial = 0; trial < 50; ++trial) {
+        Group w = random_group(random, 1);
+        w[5] = 1;  // far enough from zero for a code other than 0
+        Group importance{};
+        importance[5] = 1;
+        const bf16 scale = formats::int4_scale(w, importance);
+        const double error = weighted_error(w, importance, scale);
+        // bf16 holds 8 bits: a code's scale is within 2^-9 of the best one.
+        CHECK(error <= std::pow(double(w[5]) * 0x1p-8, 2));
+    }
+}
+
+TEST_CASE("int4: no importance at all, zeros and what is not finite are as without") {
+    RandomSequence random(13);
+    const Group w = random_group(random, 1), none{};
+    CHECK(to_float(formats::int4_scale(w, none)) == to_float(formats::int4_scale(w)));
+    CHECK(to_float(formats::int4_scale(none, w)) == 1);
+    Group broken = w;
+    broken[3] = std::numeric_limits<float>::infinity();
+    CHECK(!std::isfinite(to_float(formats::int4_scale(broken, none))));
 }

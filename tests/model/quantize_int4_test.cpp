@@ -62,7 +62,7 @@ TEST_CASE("quantize: exactly the routed experts become INT4 in groups of 32") {
         ++experts;
         CHECK(!after.contains(info.name));
         auto expected = formats::Int4Matrix::uninitialized(info.shape);
-        formats::quantize_int4(w, expected);
+        formats::quantize_int4(w, {}, expected);
         const formats::Int4Matrix q = after.load_int4(info.name);
         REQUIRE(same(q.packed, expected.packed));
         REQUIRE(same(q.scale, expected.scale));
