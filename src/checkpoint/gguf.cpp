@@ -376,6 +376,17 @@ const T* Gguf::value(std::string_view key, std::string_view wanted) const {
     corrupt(path().string(), concat("key ", printable(key), " is not ", wanted));
 }
 
+Tensor Gguf::view(const GgufTensor& tensor, int64_t part) const {
+    HADAL_ASSERT(tensor.type == formats::GgmlType::f32 || tensor.type == formats::GgmlType::bf16);
+    const DType dtype = tensor.type == formats::GgmlType::f32 ? DType::f32 : DType::bf16;
+    // Mapped read-only, as every Tensor over a file.
+    auto* data = const_cast<std::byte*>(bytes(tensor).data());
+    const Tensor all = Tensor::over(data, tensor.shape, dtype, files_[size_t(tensor.file)]);
+    if (part < 0) return all;
+    return Tensor::over(data + part * (tensor.bytes / tensor.shape[0]),
+                        {tensor.shape[1], tensor.shape[2]}, dtype, files_[size_t(tensor.file)]);
+}
+
 std::optional<bool> Gguf::truth(std::string_view key) const {
     const bool* found = value<bool>(key, "true or false");
     return found == nullptr ? std::nullopt : std::optional(*found);

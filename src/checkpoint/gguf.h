@@ -71,6 +71,9 @@ class Gguf {
         return files_[size_t(tensor.file)]->bytes().subspan(size_t(tensor.offset),
                                                             size_t(tensor.bytes));
     }
+    /// The same bytes as a tensor, which keeps the file mapped; of a tensor of three dimensions
+    /// matrix `part`, or all for −1. Its type must be F32 or BF16.
+    Tensor view(const GgufTensor& tensor, int64_t part = -1) const;
 
     // The value of a key, nothing if it is absent; Error(corrupt_file) if it is of another kind.
     // Views are valid as long as this.

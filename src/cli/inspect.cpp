@@ -2,11 +2,15 @@
 // headers, and weights only with --check.
 #include <map>
 
+#include "checkpoint/gguf.h"
 #include "cli/arguments.h"
+#include "cli/gguf_file.h"
 #include "cli/inspect_snapshots.h"
 #include "cli/machine.h"
 #include "cli/model_argument.h"
 #include "cli/report.h"
+#include "model/gguf_config.h"
+#include "model/gguf_weights.h"
 #include "ops/reduce.h"
 
 namespace hadal::cli {
@@ -72,10 +76,52 @@ void check_values(Context& context, const checkpoint::HuggingFace& files) {
     }
 }
 
+/// Reads every weight in float32; the first that is not finite is an error.
+void check_gguf_values(Context& context, const model::GgufWeights& weights,
+                       const model::ModelConfig& config) {
+    model::Weights none;
+    for (const model::Parameter& parameter : model::parameters(config, none)) {
+        Tensor values = Tensor::uninitialized(parameter.shape, DType::f32);
+        weights.read(context, parameter, values);
+    }
+}
+
+void inspect_gguf(const Arguments& arguments, Report& report) {
+    const auto file = checkpoint::Gguf::open(arguments.path("MODEL"));
+    const auto [config, assumed] = model::gguf_config(file);
+    const model::GgufWeights weights(file, config);
+    add_counts(config, report);
+    report.add("tensors", file.tensors().size());
+    int64_t bytes = 0, values = 0;
+    std::map<std::string_view, std::pair<int64_t, int64_t>> by_type;  // tensors, bytes
+    for (const checkpoint::GgufTensor& tensor : file.tensors()) {
+        auto& sums = by_type[formats::ggml_type_name(uint32_t(tensor.type))];
+        ++sums.first;
+        sums.second += tensor.bytes;
+        bytes += tensor.bytes;
+        values += tensor.shape.count();
+    }
+    report.add("bytes", bytes);
+    report.add("bits_per_weight", 8 * double(bytes) / double(values));
+    for (const auto& [type, sums] : by_type) {
+        report.add_row(
+            "dtypes",
+            Record().add("dtype", type).add("tensors", sums.first).add("bytes", sums.second));
+    }
+    for (const std::string& choice : assumed)
+        report.add_row("assumed", Record().add("setting", choice));
+    if (!arguments.flag("--check")) return;
+    Machine machine(arguments.globals());
+    check_gguf_values(machine.context(), weights, config);
+    report.add("finite", true);
+}
+
 void run_inspect(const Arguments& arguments, Report& report) {
     if (arguments.has("MODEL") && holds_snapshots(arguments.path("MODEL"))) {
         return inspect_snapshots(arguments.path("MODEL"), arguments.flag("--check"), report);
     }
+    if (arguments.has("MODEL") && is_gguf_file(arguments.path("MODEL")))
+        return inspect_gguf(arguments, report);
     const model::ModelConfig config = config_argument(arguments, "MODEL");
     add_counts(config, report);
     if (arguments.has("--preset")) {
@@ -118,7 +164,8 @@ extern const Command kInspect = {
     .example = "hadal inspect --preset v3-671b",
     .options =
         {
-            {.name = "MODEL", .help = "a model directory; or a run, or one of its snapshots"},
+            {.name = "MODEL",
+             .help = "a model directory or a GGUF file; or a run, or one of its snapshots"},
             {.name = "--preset", .value = "NAME", .help = "a known shape instead of a directory"},
             {.name = "--check",
              .help = "read every weight and look for NaN and infinity; of snapshots, compare "

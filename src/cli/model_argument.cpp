@@ -2,7 +2,10 @@
 
 #include <cstdio>
 
+#include "cli/gguf_file.h"
+#include "cli/machine.h"
 #include "core/file_map.h"
+#include "core/progress.h"
 
 namespace hadal::cli {
 
@@ -10,8 +13,8 @@ namespace {
 
 void require_path(const std::filesystem::path& path) {
     if (std::filesystem::exists(path)) return;
-    throw Error(Error::Kind::usage,
-                concat("no such model: ", path.string(), " (give a model directory)"));
+    throw Error(Error::Kind::usage, concat("no such model: ", path.string(),
+                                           " (give a model directory or a GGUF file)"));
 }
 
 }  // namespace
@@ -38,9 +41,30 @@ void warn_of_unknown(const std::vector<std::string>& names,
                  names.size(), names.front().c_str(), directory.c_str());
 }
 
+namespace {
+
+model::Model open_gguf(const std::filesystem::path& path, std::optional<DType> dtype,
+                       int64_t positions) {
+    const auto file = checkpoint::Gguf::open(path);
+    Machine machine(Globals{});  // dequantises with all threads: the disk is the limit
+    std::vector<std::string> assumed;
+    model::Model model;
+    {
+        ProgressLine progress("tensors", /*shown=*/true);
+        model = model::load_gguf_model(machine.context(), file, dtype.value_or(DType::bf16),
+                                       positions, &assumed, progress.callback());
+    }
+    for (const std::string& choice : assumed)
+        std::fprintf(stderr, "note: %s: %s\n", choice.c_str(), path.c_str());
+    return model;
+}
+
+}  // namespace
+
 model::Model open_model(const std::filesystem::path& directory, std::optional<DType> dtype,
                         int64_t positions, model::Fp8Weights fp8) {
     require_path(directory);
+    if (is_gguf_file(directory)) return open_gguf(directory, dtype, positions);
     const model::ModelConfig config = model::read_config(directory);
     const DType stored = config.dtype == DType::f32 ? DType::f32 : DType::bf16;
     std::vector<std::string> unknown;

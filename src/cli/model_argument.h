@@ -14,9 +14,9 @@ namespace hadal::cli {
 /// unless exactly one is given.
 model::ModelConfig config_argument(const Arguments& arguments, std::string_view file_option);
 
-/// A model in `dtype` (default bf16, or f32 where the file holds f32). `positions` as
-/// model::load_model; weights in block-FP8 stay where they are unless asked for as values. Warns on
-/// standard error of tensors that the configuration does not know.
+/// A model directory or GGUF file in `dtype` (default bf16, or f32 where a directory holds f32).
+/// `positions` as model::load_model; weights in block-FP8 stay where they are unless asked for as
+/// values. Warns on standard error of tensors that the configuration does not know.
 model::Model open_model(const std::filesystem::path& directory, std::optional<DType> dtype,
                         int64_t positions = 0, model::Fp8Weights fp8 = model::Fp8Weights::in_place);
 /// A block-FP8 checkpoint whose linear layers multiply in FP8, if --fp8 is given; else as

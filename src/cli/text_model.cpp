@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "cli/gguf_file.h"
 #include "cli/model_argument.h"
 
 namespace hadal::cli {
@@ -36,10 +37,21 @@ Speculation speculation(const Arguments& arguments, const model::ModelConfig& co
     return {count, infer::DraftSource::prompt_lookup};
 }
 
+/// A model directory's tokenizer, or that in a GGUF file.
+text::Tokenizer tokenizer_of(const std::filesystem::path& path, const model::ModelConfig& config) {
+    if (!is_gguf_file(path)) return text::Tokenizer::load(path);
+    auto carried = gguf_tokenizer(checkpoint::Gguf::open(path), config);
+    if (carried) return std::move(*carried);
+    throw Error(Error::Kind::bad_input,
+                concat("carries no tokenizer: ", path.string(),
+                       " (hadal convert it and add the release's tokenizer.json)"));
+}
+
 }  // namespace
 
 TextModel with_tokenizer(model::Model model, const std::filesystem::path& directory) {
-    TextModel result{std::move(model), text::Tokenizer::load(directory)};
+    text::Tokenizer tokenizer = tokenizer_of(directory, model.config);
+    TextModel result{std::move(model), std::move(tokenizer)};
     const int64_t vocab = result.model.config.vocab_size;
     if (result.tokenizer.vocab_size() > vocab) {
         throw Error(Error::Kind::corrupt_file,

@@ -176,13 +176,37 @@ void GgufWeights::read(Context& context, const Parameter& parameter, Tensor& val
     }
 }
 
+Tensor GgufWeights::view(const Parameter& parameter, DType dtype) const {
+    const Place& place = places_.at(parameter.name);
+    const auto wanted = dtype == DType::f32 ? formats::GgmlType::f32 : formats::GgmlType::bf16;
+    if (place.values_up != nullptr || place.tensor->type != wanted) return {};
+    return file_.view(*place.tensor, place.part);
+}
+
+Weights GgufWeights::load(Context& context, const Precision& precision,
+                          const ProgressCallback& progress) const {
+    Weights weights;
+    const std::vector<Parameter> all = parameters(config_, weights);
+    for (size_t i = 0; i < all.size(); ++i) {
+        const DType dtype = parameter_dtype(all[i], precision);
+        *all[i].tensor = view(all[i], dtype);
+        if (all[i].tensor->empty()) {
+            *all[i].tensor = Tensor::uninitialized(all[i].shape, dtype);
+            read(context, all[i], *all[i].tensor);
+        }
+        if (progress) progress(int64_t(i) + 1, int64_t(all.size()));
+    }
+    share_head(config_, weights);
+    return weights;
+}
+
 void GgufWeights::read_rows(Context& context, const Place& place, Tensor& values) const {
     const Shape& shape = values.shape();
     const int64_t columns = shape[shape.rank() - 1];
     const int64_t rows = shape.count() / columns;
     context.threads.parallel_for(rows, [&](int64_t i) {
         std::vector<float> row(static_cast<size_t>(columns));
-        read_row(file_, *place.tensor, place.part * rows + i, row);
+        read_row(file_, *place.tensor, std::max<int64_t>(place.part, 0) * rows + i, row);
         put_row(row, i, values);
     });
 }

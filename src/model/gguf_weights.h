@@ -9,6 +9,7 @@
 
 #include "checkpoint/gguf.h"
 #include "core/context.h"
+#include "core/progress.h"
 #include "model/parameters.h"
 
 namespace hadal::model {
@@ -25,11 +26,20 @@ class GgufWeights {
     void read(Context& context, const Parameter& parameter,
               Tensor& values) const;  // [parameter.shape] bf16|f32
 
+    /// The parameter where it lies in the mapped file, if it lies there as the configuration has it
+    /// and in type `dtype`; else an empty tensor. Values are not looked at.
+    Tensor view(const Parameter& parameter, DType dtype) const;
+
+    /// All parameters in the types of `precision`: where they lie if that serves, else dequantised
+    /// into memory. Error as read for those.
+    Weights load(Context& context, const Precision& precision,
+                 const ProgressCallback& progress) const;
+
   private:
     /// Where a parameter lies: a tensor, or one part of its first dimension.
     struct Place {
         const checkpoint::GgufTensor* tensor = nullptr;
-        int64_t part = 0;
+        int64_t part = -1;                                  // −1: the whole tensor
         const checkpoint::GgufTensor* values_up = nullptr;  // W^UV, if `tensor` is W^UK alone
     };
 

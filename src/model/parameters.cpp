@@ -126,11 +126,11 @@ Tensor rounded_to_bf16(const Tensor& tensor) {
     return rounded;
 }
 
+}  // namespace
+
 void share_head(const ModelConfig& config, Weights& weights) {
     if (config.tie_word_embeddings) weights.lm_head = weights.embed_tokens;
 }
-
-}  // namespace
 
 std::vector<Parameter> parameters(const ModelConfig& config, Weights& weights) {
     std::vector<Parameter> lines;

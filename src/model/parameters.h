@@ -87,6 +87,9 @@ struct Parameter {
 /// is lm_head when tied.
 std::vector<Parameter> parameters(const ModelConfig& config, Weights& weights);
 
+/// Where the configuration ties them, lm_head shares the embedding's memory.
+void share_head(const ModelConfig& config, Weights& weights);
+
 /// What DeepSeek's released checkpoints store in block-FP8: the linear maps of attention and
 /// feed-forwards.
 bool is_quantised(const Parameter& parameter);

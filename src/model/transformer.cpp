@@ -5,6 +5,8 @@
 
 #include "model/balance_loss.h"
 #include "model/expert_pages.h"
+#include "model/gguf_config.h"
+#include "model/gguf_weights.h"
 #include "model/head.h"
 #include "model/rotary_scaling.h"
 #include "ops/convert.h"
@@ -205,6 +207,19 @@ Model load_fp8_model(const std::filesystem::path& directory, int64_t positions,
     model.weights = load_codes(model.config, files, unknown);
     model.fp8 = Fp8Recipe();
     model.cos_sin = table_for(model.config, positions, DType::bf16);
+    return model;
+}
+
+Model load_gguf_model(Context& context, const checkpoint::Gguf& file, DType dtype,
+                      int64_t positions, std::vector<std::string>* assumed,
+                      const ProgressCallback& progress) {
+    Model model;
+    GgufConfig found = gguf_config(file);
+    model.config = found.config;
+    if (assumed != nullptr) *assumed = std::move(found.assumed);
+    model.weights = GgufWeights(file, model.config).load(context, dtype, progress);
+    bring_experts_when_chosen(model.weights);
+    model.cos_sin = table_for(model.config, positions, dtype);
     return model;
 }
 

@@ -6,7 +6,9 @@
 #include <span>
 #include <vector>
 
+#include "checkpoint/gguf.h"
 #include "core/context.h"
+#include "core/progress.h"
 #include "core/tensor.h"
 #include "model/config.h"
 #include "model/layer.h"
@@ -35,6 +37,12 @@ Model load_model(const std::filesystem::path& directory, DType dtype, int64_t po
 /// by quantised activations, as the training that wrote it did.
 Model load_fp8_model(const std::filesystem::path& directory, int64_t positions = 0,
                      std::vector<std::string>* unknown = nullptr);
+/// The model in a GGUF file: weights in BF16 and F32 stay in the mapped file where that is the type
+/// to compute in, others are dequantised into memory. `assumed` receives what the file leaves open
+/// (gguf_config). `positions` as load_model.
+Model load_gguf_model(Context& context, const checkpoint::Gguf& file, DType dtype,
+                      int64_t positions = 0, std::vector<std::string>* assumed = nullptr,
+                      const ProgressCallback& progress = {});
 /// How the model computes: in the type of its weights, or in FP8.
 Precision precision_of(const Model& model);
 

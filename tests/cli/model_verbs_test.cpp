@@ -275,3 +275,22 @@ TEST_CASE("model verbs: a converted GGUF file is the model that inspect and scor
     const std::string ids = (folder / "ids.json").string();
     CHECK(run(kScore, {out, "--tokens", ids}) == run(kScore, {golden + "mtp", "--tokens", ids}));
 }
+
+TEST_CASE("model verbs: a GGUF file is a model too, where it lies and dequantised") {
+    const test::TemporaryDirectory folder;
+    const std::string golden = std::string(HADAL_TEST_DATA) + "/golden/";
+    write_file_atomically(folder / "ids.json", "[[0, 5, 7, 9, 11, 199]]");
+    const std::string ids = (folder / "ids.json").string();
+    for (const char* dtype : {"f32", "bf16"}) {
+        CHECK(run(kScore, {golden + "gguf/model.gguf", "--tokens", ids, "--dtype", dtype}) ==
+              run(kScore, {golden + "mtp", "--tokens", ids, "--dtype", dtype}));
+    }
+    const json found = run(kInspect, {golden + "gguf/model.gguf", "--check"});
+    const json source = run(kInspect, {golden + "mtp"});
+    for (const char* key : {"parameters", "active_parameters", "mtp_parameters"})
+        CHECK(found[key] == source[key]);
+    CHECK(found["finite"] == true);
+    int64_t bytes = 0;
+    for (const json& row : found["dtypes"]) bytes += row["bytes"].get<int64_t>();
+    CHECK(bytes == found["bytes"]);
+}
