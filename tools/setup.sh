@@ -4,7 +4,7 @@
 set -eu
 
 packages="g++ cmake ninja-build ccache pkg-config git python3
-    nlohmann-json3-dev libtomlplusplus-dev libsimdjson-dev libpcre2-dev libxxhash-dev doctest-dev"
+    nlohmann-json3-dev libtomlplusplus-dev libsimdjson-dev libpcre2-dev libxxhash-dev libssl-dev doctest-dev"
 [ "${1:-}" = "--dev" ] && packages="$packages clang-19 libclang-rt-19-dev clang-tidy-19 clang-format-19"
 
 missing=""

@@ -1,0 +1,81 @@
+// One streamed answer: chunks go in, the message's present state comes out. No clock and no network
+// of its own, so that a test can play both.
+import type { Chunk, Usage, WireLogprob } from '../core/wire';
+import type { Message, Stats, TokenScore } from './tree';
+
+export class AnswerBuilder {
+    content: string;
+    reasoning: string;
+    private scores: TokenScore[];
+    private usage: Usage | null = null;
+    private finish: string | undefined;
+    private firstTokenAt: number | null = null;
+    private contentAt: number | null = null;
+    private pieces = 0;
+
+    /** `before` is what a continued answer has already. */
+    constructor(
+        private readonly startedAt: number,
+        before: Pick<Message, 'content' | 'reasoning' | 'scores'> = { content: '', reasoning: '' },
+    ) {
+        this.content = before.content;
+        this.reasoning = before.reasoning;
+        this.scores = [...(before.scores ?? [])];
+    }
+
+    take(chunk: Chunk, now: number): void {
+        if (chunk.usage) this.usage = chunk.usage;
+        for (const choice of chunk.choices ?? []) {
+            const reasoning = choice.delta?.reasoning_content ?? '';
+            const content = choice.delta?.content ?? choice.text ?? '';
+            if (reasoning !== '' || content !== '') {
+                this.firstTokenAt ??= now;
+                this.pieces += 1;
+            }
+            if (content !== '') this.contentAt ??= now;
+            this.reasoning += reasoning;
+            this.content += content;
+            for (const score of choice.logprobs?.content ?? []) this.scores.push(scoreOf(score));
+            if (choice.finish_reason) this.finish = choice.finish_reason;
+        }
+    }
+
+    get thinking(): boolean {
+        return this.reasoning !== '' && this.contentAt === null;
+    }
+
+    stats(now: number): Stats {
+        const details = this.usage?.completion_tokens_details;
+        const first = this.firstTokenAt ?? now;
+        return {
+            promptTokens: this.usage?.prompt_tokens ?? 0,
+            cachedTokens:
+                this.usage?.prompt_cache_hit_tokens ?? this.usage?.prompt_tokens_details?.cached_tokens ?? 0,
+            // Until the server says: a piece is a token, or a little more with speculation.
+            completionTokens: this.usage?.completion_tokens ?? this.pieces,
+            acceptedDrafts: details?.accepted_prediction_tokens ?? 0,
+            rejectedDrafts: details?.rejected_prediction_tokens ?? 0,
+            firstTokenMs: first - this.startedAt,
+            totalMs: now - this.startedAt,
+            thinkingMs: this.reasoning === '' ? 0 : (this.contentAt ?? now) - first,
+        };
+    }
+
+    message(now: number): Partial<Message> {
+        return {
+            content: this.content,
+            reasoning: this.reasoning,
+            stats: this.stats(now),
+            ...(this.scores.length > 0 ? { scores: this.scores } : {}),
+            ...(this.finish !== undefined ? { finish: this.finish } : {}),
+        };
+    }
+}
+
+function scoreOf(score: WireLogprob): TokenScore {
+    return {
+        token: score.token,
+        logprob: score.logprob,
+        top: (score.top_logprobs ?? []).map(({ token, logprob }) => ({ token, logprob })),
+    };
+}

@@ -1,0 +1,20 @@
+import { render } from 'preact';
+import { App } from './App';
+import { openStore } from './chat/session';
+import { watchConnection } from './core/connection';
+import { keepPreferences } from './core/preferences';
+import './styles/tokens.css';
+import './styles/base.css';
+import './styles/prose.css';
+import './styles/frame.css';
+import './styles/chat.css';
+import './styles/views.css';
+import { listenForShortcuts } from './ui/shortcuts';
+import { followAddress } from './ui/view';
+
+keepPreferences();
+watchConnection();
+listenForShortcuts();
+await openStore();
+followAddress();
+render(<App />, document.querySelector('#app') as HTMLElement);
