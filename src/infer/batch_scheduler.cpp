@@ -29,8 +29,8 @@ BatchScheduler::BatchScheduler(const SchedulerOptions& options)
     HADAL_ASSERT(options.max_sequences > 0 && options.max_step_tokens >= 2 * options.max_sequences);
 }
 
-bool BatchScheduler::fits(int64_t most_tokens) const {
-    return pages_for(most_tokens + options_.lookahead) <= pool_.size();
+int64_t BatchScheduler::most_tokens() const {
+    return pool_.size() * kPageTokens - options_.lookahead;
 }
 
 void BatchScheduler::add(Sequence& sequence) {

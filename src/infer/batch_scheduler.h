@@ -55,7 +55,11 @@ class BatchScheduler {
     explicit BatchScheduler(const SchedulerOptions& options);
 
     /// Whether a sequence of so many tokens could ever finish.
-    bool fits(int64_t most_tokens) const;
+    bool fits(int64_t tokens) const {
+        return tokens <= most_tokens();
+    }
+    /// Tokens of the longest sequence that could.
+    int64_t most_tokens() const;
     /// Queues a sequence, which must fit and stay where it is until it is removed.
     void add(Sequence& sequence);
     /// Finished or cancelled, running or waiting: its pages go back.

@@ -145,6 +145,10 @@ void Engine::check(const Request& request) const {
     }
 }
 
+int64_t Engine::most_tokens() const {
+    return std::min(scheduler_.most_tokens(), most_positions(model_));
+}
+
 RequestId Engine::submit(Request request) {
     check(request);
     auto active = std::make_unique<Active>(std::move(request));

@@ -72,6 +72,9 @@ class Engine {
     RequestId submit(Request request);
     /// The same checks alone.
     void check(const Request& request) const;
+    /// Tokens that a request may have, prompt and answer together: what the model and the cache
+    /// take. From any thread.
+    int64_t most_tokens() const;
     /// Ends a request before its next step; nothing happens if it has ended. From any thread.
     void cancel(RequestId id);
 

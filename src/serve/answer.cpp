@@ -1,0 +1,29 @@
+#include "serve/answer.h"
+
+#include "serve/api_error.h"
+
+namespace hadal::serve {
+
+std::string Answer::failure(const std::string& message) const {
+    return event(ApiError(500, message).body()) + event("[DONE]");
+}
+
+std::string event(const std::string& data) {
+    return "data: " + data + "\n\n";
+}
+
+std::string finish_reason(infer::FinishReason reason) {
+    switch (reason) {
+        case infer::FinishReason::stop:
+            return "stop";
+        case infer::FinishReason::length:
+            return "length";
+        case infer::FinishReason::cancelled:
+            return "abort";
+        case infer::FinishReason::error:
+            break;
+    }
+    return "error";
+}
+
+}  // namespace hadal::serve

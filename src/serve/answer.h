@@ -1,0 +1,52 @@
+// What a format of the API makes of texts as they are generated. One answer belongs to one HTTP
+// request and may hold several texts; it is used by one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "infer/request.h"
+
+namespace hadal::serve {
+
+/// What a token adds to a text.
+struct Piece {
+    std::string text = {};  // as far as it is sure: whole characters, nothing of a stop string
+    int32_t id = -1;        // −1: not a token, but what had been held back
+    int64_t tokens = 0;     // that it stands for
+    bool control = false;   // a special token: no text, but formats may read it
+    float logprob = 0;      // if asked for, with the most probable ones
+    std::vector<infer::TokenLogprob> top = {};
+};
+
+class Answer {
+  public:
+    virtual ~Answer() = default;
+
+    // Each returns the events that a stream sends now; for a whole answer they return nothing.
+
+    virtual std::string piece(size_t choice, const Piece& piece) = 0;
+    /// Its last call for this choice.
+    virtual std::string finished(size_t choice, const infer::RequestResult& result) = 0;
+    /// The stream's last events; of a whole answer its body.
+    virtual std::string end() = 0;
+    /// An error in the middle of a stream, and its end.
+    virtual std::string failure(const std::string& message) const;
+};
+
+/// A server-sent event.
+std::string event(const std::string& data);
+/// OpenAI's name for how a text ended.
+std::string finish_reason(infer::FinishReason reason);
+
+/// Ids and times that all chunks of an answer share.
+struct AnswerHead {
+    std::string id;       // "chatcmpl-…"
+    int64_t created = 0;  // seconds since 1970
+    std::string model;
+    bool stream = false;
+    bool include_usage = false;
+};
+
+}  // namespace hadal::serve

@@ -1,0 +1,120 @@
+#include "serve/engine_loop.h"
+
+#include <utility>
+
+#include "serve/api_error.h"
+
+namespace hadal::serve {
+
+namespace {
+
+// How long the thread sleeps when there is nothing to do; a submission wakes it.
+constexpr std::chrono::milliseconds kIdle(200);
+
+}  // namespace
+
+EngineLoop::EngineLoop(Context& context, const model::Model& model,
+                       const infer::EngineOptions& options)
+    : engine_(context, model, options),
+      most_tokens_(engine_.most_tokens()),
+      stats_(engine_.stats()),
+      thread_([this] { run(); }) {}
+
+EngineLoop::~EngineLoop() {
+    close();
+    stopping_ = true;
+    thread_.join();
+    fail("the server stops");
+}
+
+infer::RequestId EngineLoop::submit(infer::Request request) {
+    uint64_t ticket = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        if (!failure_.empty()) throw ApiError(503, "the engine has stopped: " + failure_);
+        if (closed_) throw ApiError(503, "the server is shutting down");
+        ticket = ++last_ticket_;
+        open_.emplace(ticket, std::move(request.on_finish));
+    }
+    request.on_finish = [this, ticket](const infer::RequestResult& result) {
+        ended(ticket, result);
+    };
+    try {
+        return engine_.submit(std::move(request));
+    } catch (...) {
+        const std::lock_guard lock(mutex_);
+        open_.erase(ticket);
+        throw;
+    }
+}
+
+void EngineLoop::cancel(infer::RequestId id) {
+    engine_.cancel(id);
+}
+
+void EngineLoop::close() {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+}
+
+bool EngineLoop::wait_until_idle(std::chrono::milliseconds at_most) {
+    std::unique_lock lock(mutex_);
+    return idle_.wait_for(lock, at_most, [this] { return open_.empty(); });
+}
+
+infer::EngineStats EngineLoop::stats() const {
+    const std::lock_guard lock(mutex_);
+    return stats_;
+}
+
+std::string EngineLoop::failure() const {
+    const std::lock_guard lock(mutex_);
+    return failure_;
+}
+
+void EngineLoop::run() {
+    try {
+        while (!stopping_) {
+            if (engine_.wait(kIdle)) engine_.step();
+            const infer::EngineStats stats = engine_.stats();
+            const std::lock_guard lock(mutex_);
+            stats_ = stats;
+        }
+    } catch (const std::exception& error) {
+        // A single request's faults end that request inside the engine; this one is everybody's.
+        fail(error.what());
+    }
+}
+
+/// Ends all requests with an error: nobody may wait for an engine that has stopped.
+void EngineLoop::fail(const std::string& why) {
+    std::map<uint64_t, Finish> open;
+    {
+        const std::lock_guard lock(mutex_);
+        failure_ = why;
+        open.swap(open_);
+    }
+    infer::RequestResult result;
+    result.finish_reason = infer::FinishReason::error;
+    result.error = why;
+    for (const auto& [ticket, finish] : open) {
+        if (finish) finish(result);
+    }
+    idle_.notify_all();
+}
+
+void EngineLoop::ended(uint64_t ticket, const infer::RequestResult& result) {
+    Finish finish;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto found = open_.find(ticket);
+        if (found == open_.end()) return;
+        finish = std::move(found->second);
+    }
+    if (finish) finish(result);
+    const std::lock_guard lock(mutex_);
+    open_.erase(ticket);  // only now: who waits until nothing is open may take the handler's things
+    idle_.notify_all();
+}
+
+}  // namespace hadal::serve

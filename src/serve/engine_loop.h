@@ -1,0 +1,64 @@
+// The thread that runs the engine: everybody else only submits, cancels and looks.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "infer/engine.h"
+
+namespace hadal::serve {
+
+class EngineLoop {
+  public:
+    /// As Engine's; the thread starts at once.
+    EngineLoop(Context& context, const model::Model& model, const infer::EngineOptions& options);
+    /// Cancels what runs.
+    ~EngineLoop();
+    EngineLoop(const EngineLoop&) = delete;
+    EngineLoop& operator=(const EngineLoop&) = delete;
+
+    /// As Engine's, from any thread. The request's handlers run on the loop's thread: they must
+    /// be quick. ApiError 503 once the loop is closed or the engine has failed.
+    infer::RequestId submit(infer::Request request);
+    void cancel(infer::RequestId id);
+
+    /// From now on nothing new is taken.
+    void close();
+    /// Until nothing runs, at most so long; true if nothing does.
+    bool wait_until_idle(std::chrono::milliseconds at_most);
+
+    /// As of the last step.
+    infer::EngineStats stats() const;
+    /// Why the engine runs no more; empty while it does.
+    std::string failure() const;
+    /// Tokens that a request may have, prompt and answer together.
+    int64_t most_tokens() const {
+        return most_tokens_;
+    }
+
+  private:
+    using Finish = std::function<void(const infer::RequestResult&)>;
+
+    void run();
+    void fail(const std::string& why);
+    void ended(uint64_t ticket, const infer::RequestResult& result);
+
+    infer::Engine engine_;
+    int64_t most_tokens_;
+    mutable std::mutex mutex_;  // guards what follows
+    std::condition_variable idle_;
+    infer::EngineStats stats_;
+    std::string failure_;
+    bool closed_ = false;
+    std::map<uint64_t, Finish> open_;  // requests that have not ended, by ticket
+    uint64_t last_ticket_ = 0;
+    std::atomic<bool> stopping_ = false;
+    std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace hadal::serve

@@ -1,0 +1,27 @@
+// The model as the API knows it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "grammar/token_mask.h"
+#include "text/tokenizer.h"
+
+namespace hadal::serve {
+
+struct ServedModel {
+    std::string name;
+    std::vector<std::string> aliases;  // other names that requests may use
+    const text::Tokenizer& tokenizer;
+    std::vector<int32_t> stop_ids = {};  // that end a text
+    int64_t num_ids = 0;                 // ids below this are chosen
+    int64_t most_tokens = 0;             // prompt and answer together
+    int64_t created = 0;                 // seconds since 1970
+
+    /// ApiError 404 for a name that is not served; an empty one is any.
+    void check_name(const std::string& wanted) const;
+};
+
+}  // namespace hadal::serve

@@ -1,0 +1,229 @@
+#include "serve/service.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/error.h"
+#include "infer/text_prompt.h"
+#include "serve/api_error.h"
+#include "serve/tasks.h"
+#include "serve/tokens.h"
+
+namespace hadal::serve {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+int64_t seconds_now() {
+    return std::chrono::duration_cast<std::chrono::seconds>(
+               std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
+
+void send_error(http::Exchange& exchange, const ApiError& error) {
+    http::Response response{.status = error.status(), .body = error.body()};
+    if (error.status() == 429 || error.status() == 503) {
+        response.headers.emplace_back("Retry-After", "1");
+    }
+    exchange.send(std::move(response));
+}
+
+std::string hex(uint64_t number) {
+    static constexpr std::string_view kDigits = "0123456789abcdef";
+    std::string text;
+    for (int shift = 60; shift >= 0; shift -= 4) text += kDigits[(number >> shift) & 15];
+    return text;
+}
+
+/// OpenAI's base URL ends in /v1, DeepSeek's has nothing, its newest features are under /beta.
+std::string_view without_prefix(std::string_view path) {
+    for (const std::string_view prefix : {"/v1/", "/beta/v1/", "/beta/"}) {
+        if (path.starts_with(prefix)) return path.substr(prefix.size() - 1);
+    }
+    return path;
+}
+
+}  // namespace
+
+struct Service::Route {
+    std::string_view method, path;
+    void (Service::*answer)(const ExchangePtr&);
+    bool slow;  // for a worker's thread
+};
+
+const std::vector<Service::Route>& Service::routes() {
+    static const std::vector<Route> all = {
+        {"POST", "/completions", &Service::complete, true},
+        {"POST", "/chat/completions", &Service::chat, true},
+        {"POST", "/tokenize", &Service::tokenize, true},
+        {"POST", "/detokenize", &Service::detokenize, true},
+        {"POST", "/embeddings", &Service::embeddings, false},
+        {"GET", "/models", &Service::models, false},
+        {"GET", "/hadal/live", &Service::live, false},
+    };
+    return all;
+}
+
+Service::Service(Context& context, const model::Model& model, const text::Tokenizer& tokenizer,
+                 ServiceOptions options)
+    : model_(model),
+      options_(std::move(options)),
+      served_{.name = options_.model_name,
+              .aliases = options_.aliases,
+              .tokenizer = tokenizer,
+              .created = seconds_now()},
+      grammars_(tokenizer),
+      loop_(context, model, options_.engine),
+      random_(std::random_device()()) {
+    const infer::GenerateOptions text_options = infer::text_options(model.config, tokenizer);
+    served_.stop_ids = text_options.stop_ids;
+    served_.num_ids = text_options.num_ids;
+    served_.most_tokens = loop_.most_tokens();
+    ticker_ = std::jthread([this](const std::stop_token& stop) { tick(stop); });
+}
+
+Service::~Service() = default;
+
+void Service::handle(ExchangePtr exchange) {
+    const std::string_view path = without_prefix(exchange->request().path);
+    const std::string& method = exchange->request().method;
+    try {
+        bool path_exists = false;
+        for (const Route& route : routes()) {
+            if (route.path != path) continue;
+            path_exists = true;
+            if (route.method != method) continue;
+            if (!route.slow) return (this->*route.answer)(exchange);
+            return preparers_.post([this, exchange, answer = route.answer] {
+                try {
+                    (this->*answer)(exchange);
+                } catch (const std::exception& error) {
+                    send_error(*exchange, as_api_error(error));
+                }
+            });
+        }
+        constexpr std::string_view kModels = "/models/";
+        if (method == "GET" && path.starts_with(kModels)) {
+            return model(exchange, path.substr(kModels.size()));
+        }
+        throw ApiError(path_exists ? 405 : 404, path_exists
+                                                    ? "this path is asked with another method"
+                                                    : "there is nothing at this path");
+    } catch (const std::exception& error) {
+        send_error(*exchange, as_api_error(error));
+    }
+}
+
+bool Service::drain(std::chrono::milliseconds at_most) {
+    loop_.close();
+    const bool idle = loop_.wait_until_idle(at_most);
+    if (!idle) {
+        std::vector<std::weak_ptr<Generation>> generations;
+        {
+            const std::lock_guard lock(mutex_);
+            generations = generations_;
+        }
+        for (const auto& weak : generations) {
+            if (const auto generation = weak.lock()) generation->cancel();
+        }
+    }
+    return idle;
+}
+
+AnswerHead Service::head(std::string_view prefix, const TextRequest& request) {
+    return {.id = concat(prefix, hex(random())),
+            .created = seconds_now(),
+            .model = request.model.empty() ? served_.name : request.model,
+            .stream = request.stream,
+            .include_usage = request.include_usage};
+}
+
+uint64_t Service::random() {
+    const std::lock_guard lock(mutex_);
+    return random_();
+}
+
+void Service::complete(const ExchangePtr& exchange) {
+    const auto request = parse_completion_request(exchange->request().body, options_.limits);
+    served_.check_name(request.model);
+    start(exchange, completion_task(request, served_, grammars_, head("cmpl-", request), random()));
+}
+
+void Service::chat(const ExchangePtr& exchange) {
+    const auto request = parse_chat_request(exchange->request().body, options_.limits);
+    served_.check_name(request.model);
+    start(exchange, chat_task(request, served_, grammars_, head("chatcmpl-", request), random()));
+}
+
+void Service::start(const ExchangePtr& exchange, GenerationTask task) {
+    const auto generation =
+        Generation::start(loop_, writer_, served_.tokenizer, exchange, std::move(task));
+    const std::lock_guard lock(mutex_);
+    generations_.push_back(generation);
+}
+
+void Service::tick(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    while (!stop.stop_requested()) {
+        stopped_.wait_for(lock, stop, options_.keep_alive, [] { return false; });
+        std::erase_if(generations_, [](const auto& weak) { return weak.expired(); });
+        for (const auto& weak : generations_) {
+            if (const auto generation = weak.lock()) generation->keep_alive();
+        }
+    }
+}
+
+void Service::models(const ExchangePtr& exchange) {
+    Json data = Json::array();
+    data.push_back(model_json(served_, served_.name));
+    for (const std::string& alias : served_.aliases) data.push_back(model_json(served_, alias));
+    exchange->send({.body = Json({{"object", "list"}, {"data", data}}).dump()});
+}
+
+void Service::model(const ExchangePtr& exchange, std::string_view name) {
+    served_.check_name(std::string(name));
+    exchange->send({.body = model_json(served_, std::string(name)).dump()});
+}
+
+void Service::tokenize(const ExchangePtr& exchange) {
+    exchange->send({.body = tokenize_answer(exchange->request().body, served_)});
+}
+
+void Service::detokenize(const ExchangePtr& exchange) {
+    exchange->send({.body = detokenize_answer(exchange->request().body, served_)});
+}
+
+void Service::embeddings(const ExchangePtr& exchange) {
+    send_error(*exchange, {404,
+                           "this server has no embeddings: the model generates text and was "
+                           "not trained to embed it",
+                           "", "unsupported_endpoint"});
+}
+
+void Service::live(const ExchangePtr& exchange) {
+    const infer::EngineStats stats = loop_.stats();
+    const auto uptime = std::chrono::steady_clock::now() - started_;
+    const Json json = {{"model", served_.name},
+                       {"uptime_seconds", std::chrono::duration<double>(uptime).count()},
+                       {"page_tokens", infer::kPageTokens},
+                       {"max_sequences", options_.engine.max_sequences},
+                       {"engine",
+                        {{"steps", stats.steps},
+                         {"step_tokens", stats.step_tokens},
+                         {"prompt_tokens", stats.prompt_tokens},
+                         {"reused_tokens", stats.reused_tokens},
+                         {"generated_tokens", stats.generated_tokens},
+                         {"draft_tokens", stats.draft_tokens},
+                         {"accepted_tokens", stats.accepted_tokens},
+                         {"preemptions", stats.preemptions},
+                         {"running", stats.running},
+                         {"waiting", stats.waiting},
+                         {"pages", stats.pages},
+                         {"free_pages", stats.free_pages},
+                         {"idle_pages", stats.idle_pages}}}};
+    exchange->send({.body = json.dump()});
+}
+
+}  // namespace hadal::serve

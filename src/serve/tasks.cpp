@@ -1,0 +1,166 @@
+#include "serve/tasks.h"
+
+#include <algorithm>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/error.h"
+#include "infer/text_prompt.h"
+#include "serve/api_error.h"
+#include "serve/chat_answer.h"
+#include "serve/completion_answer.h"
+#include "text/chat_template.h"
+#include "text/control_tokens.h"
+
+namespace hadal::serve {
+
+namespace {
+
+/// Everything but prompt and seed.
+infer::Request engine_request(const TextRequest& request, const ServedModel& model,
+                              GrammarCache& grammars) {
+    infer::Request result;
+    result.sampling = request.sampling;
+    for (const auto& [id, bias] : request.sampling.logit_bias) {
+        if (id >= model.num_ids) {
+            throw ApiError::field("logit_bias", concat("'logit_bias' names token ", id,
+                                                       ", the vocabulary has ", model.num_ids));
+        }
+    }
+    if (!request.ignore_eos) result.stop_ids = model.stop_ids;
+    result.stop_ids.insert(result.stop_ids.end(), request.stop_ids.begin(), request.stop_ids.end());
+    result.num_ids = model.num_ids;
+    result.logprobs = request.logprobs;
+    result.top_logprobs = request.top_logprobs;
+    result.grammar = grammars.masks(request.format);
+    result.priority = request.priority;
+    // Tenants who name no salt share; a hash that collides would share between two salts, and that
+    // is told by nothing but time.
+    if (!request.cache_salt.empty())
+        result.domain = std::hash<std::string>()(request.cache_salt) | 1;
+    return result;
+}
+
+/// A prompt's ids are in the vocabulary and leave room for a token. `param` names it.
+void check_prompt(const std::vector<int32_t>& ids, const ServedModel& model,
+                  const std::string& param, int64_t max_tokens) {
+    if (ids.empty()) throw ApiError::field(param, concat("'", param, "' holds no token"));
+    for (const int32_t id : ids) {
+        if (id >= model.num_ids) {
+            throw ApiError::field(param, concat("'", param, "' holds the token ", id,
+                                                ", the vocabulary has ", model.num_ids));
+        }
+    }
+    const auto length = int64_t(ids.size());
+    if (length >= model.most_tokens) {
+        throw ApiError(400,
+                       concat("This model's maximum context length is ", model.most_tokens,
+                              " tokens, but the request has ", length, " in '", param, "'",
+                              max_tokens > 0 ? concat(" and asks for ", max_tokens, " more") : "",
+                              ". Shorten the prompt."),
+                       param, "context_length_exceeded");
+    }
+}
+
+int64_t room(const std::vector<int32_t>& prompt, const TextRequest& request,
+             const ServedModel& model) {
+    const int64_t left = model.most_tokens - int64_t(prompt.size());
+    return std::min(request.max_tokens.value_or(left), left);
+}
+
+std::vector<int32_t> ids_of_prompt(const Prompt& prompt, const CompletionRequest& request,
+                                   const ServedModel& model) {
+    if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return *ids;
+    const auto& text = std::get<std::string>(prompt);
+    return request.add_bos ? infer::prompt_ids(model.tokenizer, text)
+                           : model.tokenizer.encode(text);
+}
+
+/// Prefix, suffix, middle, as the pre-training had it (report §4.1):
+///     <｜fim▁begin｜> prefix <｜fim▁hole｜> suffix <｜fim▁end｜>
+std::vector<int32_t> fill_in_prompt(const Prompt& prompt, const CompletionRequest& request,
+                                    const ServedModel& model) {
+    const text::Tokenizer& tokenizer = model.tokenizer;
+    const auto begin = tokenizer.id_of(text::kFimBegin), hole = tokenizer.id_of(text::kFimHole),
+               end = tokenizer.id_of(text::kFimEnd);
+    if (!begin || !hole || !end) {
+        throw ApiError::field("suffix", "this model's tokenizer has no tokens to fill in a middle");
+    }
+    std::vector<int32_t> ids;
+    if (request.add_bos) ids = infer::prompt_ids(tokenizer, "");
+    const auto append = [&](const std::vector<int32_t>& more) {
+        ids.insert(ids.end(), more.begin(), more.end());
+    };
+    ids.push_back(*begin);
+    const auto* text = std::get_if<std::string>(&prompt);
+    append(text != nullptr ? tokenizer.encode(*text) : std::get<std::vector<int32_t>>(prompt));
+    ids.push_back(*hole);
+    append(tokenizer.encode(*request.suffix));
+    ids.push_back(*end);
+    return ids;
+}
+
+std::string echo_of(const Prompt& prompt, const ServedModel& model) {
+    if (const auto* text = std::get_if<std::string>(&prompt)) return *text;
+    text::Detokenizer detokenizer(model.tokenizer);
+    std::string text;
+    for (const int32_t id : std::get<std::vector<int32_t>>(prompt)) text += detokenizer.push(id);
+    return text + detokenizer.finish();
+}
+
+}  // namespace
+
+GenerationTask completion_task(const CompletionRequest& request, const ServedModel& model,
+                               GrammarCache& grammars, AnswerHead head, uint64_t seed) {
+    infer::Request shared = engine_request(request, model, grammars);
+    shared.prompt_logprobs = request.echo && request.logprobs;
+    if (request.best_of > request.n) shared.logprobs = true;  // to choose by
+    // Clients that score a prompt ask for one token behind it and cut that off: it must exist.
+    if (shared.prompt_logprobs && request.max_tokens == 1) shared.stop_ids.clear();
+    GenerationTask task{.stops = request.stops, .stream = request.stream};
+    std::vector<std::vector<int32_t>> prompts;
+    std::vector<std::string> echoes;
+    for (size_t i = 0; i < request.prompts.size(); ++i) {
+        const Prompt& prompt = request.prompts[i];
+        prompts.push_back(request.suffix ? fill_in_prompt(prompt, request, model)
+                                         : ids_of_prompt(prompt, request, model));
+        const std::string param =
+            request.prompts.size() == 1 ? "prompt" : concat("prompt[", i, "]");
+        check_prompt(prompts.back(), model, param, request.max_tokens.value_or(0));
+        if (request.echo) echoes.push_back(echo_of(prompt, model));
+        for (int64_t j = 0; j < request.best_of; ++j) {
+            infer::Request text = shared;
+            text.prompt = prompts.back();
+            text.max_new_tokens = room(text.prompt, request, model);
+            text.sampling.seed = (request.has_seed ? request.sampling.seed : seed) + uint64_t(j);
+            task.texts.push_back(std::move(text));
+        }
+    }
+    task.answer =
+        completion_answer(std::move(head), request, model.tokenizer, std::move(prompts), echoes);
+    return task;
+}
+
+GenerationTask chat_task(const ChatRequest& request, const ServedModel& model,
+                         GrammarCache& grammars, AnswerHead head, uint64_t seed) {
+    const infer::Request shared = engine_request(request, model, grammars);
+    GenerationTask task{.stops = request.stops, .stream = request.stream};
+    std::vector<text::ChatMessage> messages;
+    for (const auto& message : *request.messages) {
+        messages.push_back({message.value("role", ""), message.value("content", "")});
+    }
+    const std::vector<int32_t> prompt = text::chat_ids(model.tokenizer, messages);
+    check_prompt(prompt, model, "messages", request.max_tokens.value_or(0));
+    for (int64_t j = 0; j < request.n; ++j) {
+        infer::Request text = shared;
+        text.prompt = prompt;
+        text.max_new_tokens = room(prompt, request, model);
+        text.sampling.seed = (request.has_seed ? request.sampling.seed : seed) + uint64_t(j);
+        task.texts.push_back(std::move(text));
+    }
+    task.answer = chat_answer(std::move(head), request, model.tokenizer);
+    return task;
+}
+
+}  // namespace hadal::serve
