@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "infer/text_prompt.h"
 #include "serve/api_error.h"
+#include "serve/page.h"
 #include "serve/tasks.h"
 #include "serve/tokens.h"
 
@@ -62,6 +63,7 @@ const std::vector<Service::Route>& Service::routes() {
         {"POST", "/embeddings", &Service::embeddings, false},
         {"GET", "/models", &Service::models, false},
         {"GET", "/hadal/live", &Service::live, false},
+        {"GET", "/", &Service::chat_page, false},
     };
     return all;
 }
@@ -193,6 +195,17 @@ void Service::tokenize(const ExchangePtr& exchange) {
 
 void Service::detokenize(const ExchangePtr& exchange) {
     exchange->send({.body = detokenize_answer(exchange->request().body, served_)});
+}
+
+void Service::chat_page(const ExchangePtr& exchange) {
+    const Page& chat = page("chat");
+    http::Response response{.content_type = "text/html; charset=utf-8",
+                            .body = std::string(chat.html)};
+    response.headers = {{"Content-Security-Policy", std::string(chat.content_security_policy)},
+                        {"X-Content-Type-Options", "nosniff"},
+                        {"Referrer-Policy", "no-referrer"},
+                        {"Cache-Control", "no-cache"}};
+    exchange->send(std::move(response));
 }
 
 void Service::embeddings(const ExchangePtr& exchange) {

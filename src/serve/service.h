@@ -61,6 +61,7 @@ class Service {
     void detokenize(const ExchangePtr& exchange);
     void embeddings(const ExchangePtr& exchange);
     void live(const ExchangePtr& exchange);
+    void chat_page(const ExchangePtr& exchange);
     void start(const ExchangePtr& exchange, GenerationTask task);
     AnswerHead head(std::string_view prefix, const TextRequest& request);
     uint64_t random();

@@ -8,6 +8,7 @@
 #include "serve/api_error.h"
 #include "serve/json_fields.h"
 #include "serve/openai_request.h"
+#include "text/detokenizer.h"
 
 namespace hadal::serve {
 
