@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell tools/jobs.sh)
 SOURCES = git ls-files 'src/*.cpp' 'src/*.h' 'tests/*.cpp' 'tests/*.h' 'bench/*.cpp' 'bench/*.h' 'examples/*.cpp'
 
-.PHONY: all setup setup-dev build test demo check-hf asan tsan fuzz format format-check tidy budgets bench bench-peer clean
+.PHONY: all setup setup-dev build test demo check-hf page check-page asan tsan fuzz format format-check tidy budgets bench bench-peer clean
 
 all: build
 
@@ -27,6 +27,14 @@ demo: build
 # Against PyTorch and Transformers, in a virtual environment of its own: answers, then training speed.
 check-hf: build
 	@tools/check_hf.sh build/$(PRESET)/hadal
+
+# The web pages: TypeScript in web/ to the files in src/serve/page that the binary carries. Needs Node 20.
+page:
+	@tools/page.sh build
+
+# Their types, unit tests, whether the committed files are what the sources give, and a browser with a mock server.
+check-page: build
+	@tools/page.sh check build/$(PRESET)/hadal
 
 bench-peer: build
 	@python=$$(tools/venv_hf.sh) && $$python bench/peer_transformers.py --hadal build/$(PRESET)/hadal

@@ -12,7 +12,7 @@ import { addressOf, helpOpen, kViews, panelOpen, sidebarOpen, view } from './ui/
 function TopBar() {
     return (
         <header class="top">
-            <button type="button" class="quiet narrow-only" aria-label="Conversations" aria-expanded={sidebarOpen.value} onClick={() => (sidebarOpen.value = true)}><Icon name="menu" /></button>
+            <button type="button" class="quiet narrow-only" aria-label="Show conversations" aria-expanded={sidebarOpen.value} onClick={() => (sidebarOpen.value = true)}><Icon name="menu" /></button>
             <nav class="tabs" aria-label="Views">
                 {kViews.map(({ view: name, label }, index) => (
                     <a key={name} href={addressOf(name)} aria-current={view.value === name ? 'page' : undefined}

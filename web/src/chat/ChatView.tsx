@@ -55,6 +55,7 @@ export function ChatView() {
     }, [conversation]);
     return (
         <div class="chat">
+            {shown.length > 0 && <h1 class="offscreen">{conversation.title}</h1>}
             <div class="scroller" ref={scroller} onScroll={scrolled} tabIndex={-1}>
                 <div class="column" role="log" aria-live="off" aria-label="Conversation">
                     {shown.length === 0 && <Welcome />}

@@ -61,7 +61,7 @@ export function Probabilities({ scores, id }: { scores: TokenScore[]; id: string
                 onPointerOver={follow} onClick={follow} onKeyDown={keys}
                 onFocus={() => !at.value && move(0)} onBlur={() => (at.value = null)}>
                 {scores.map((score, index) => (
-                    <span key={index} id={name(index)} data-index={index} role="option" aria-selected={at.value?.index === index}
+                    <span key={index} id={name(index)} data-index={index} role="option" aria-selected={at.value?.index === index} aria-label={`${visible(score.token)} ${percentOf(score.logprob)}`}
                         class={`token surprise-${surpriseLevel(score.logprob)}`}>
                         {score.token}
                     </span>

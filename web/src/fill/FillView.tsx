@@ -142,9 +142,10 @@ export function FillView() {
                             {now.error
                                 ? <p class="ending bad" role="alert"><Icon name="warning" /><span>{now.error}</span></p>
                                 : now.stats && <Figures stats={now.stats} />}
-                            <span class="space" />
-                            <button type="button" class="secondary" onClick={discard}>Discard</button>
-                            <button type="button" class="primary" disabled={now.text === ''} onClick={accept}>Accept</button>
+                            <span class="row">
+                                <button type="button" class="secondary" onClick={discard}>Discard</button>
+                                <button type="button" class="primary" disabled={now.text === ''} onClick={accept}>Accept</button>
+                            </span>
                         </footer>
                     )}
                 </section>

@@ -28,7 +28,8 @@ function draw(canvas: HTMLCanvasElement, load: number[][]): void {
         const mean = row.reduce((sum, value) => sum + value, 0) / row.length;
         row.forEach((value, x) => {
             context.globalAlpha = mean > 0 ? Math.min(1, value / mean / kFull) : 0;
-            context.fillRect(Math.round(x * width), Math.round(y * height), Math.ceil(width - gap), Math.ceil(height - gap));
+            const [left, top] = [Math.round(x * width), Math.round(y * height)];
+            context.fillRect(left, top, Math.round((x + 1) * width) - left - gap, Math.round((y + 1) * height) - top - gap);
         });
     });
 }

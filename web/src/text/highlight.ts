@@ -17,7 +17,8 @@ interface Language {
 
 const kC = /\/\/[^\n]*|\/\*[\s\S]*?(?:\*\/|$)/;
 const kHash = /#[^\n]*/;
-const kQuotes = /"(?:\\.|[^"\\\n])*(?:"|$|(?=\n))|'(?:\\.|[^'\\\n])*(?:'|$|(?=\n))/;
+// A last backslash belongs to the string too: nothing is tried twice.
+const kQuotes = /"(?:\\.?|[^"\\\n])*(?:"|$|(?=\n))|'(?:\\.?|[^'\\\n])*(?:'|$|(?=\n))/;
 const kBackticks = new RegExp(`${kQuotes.source}|\`(?:\\\\[\\s\\S]|[^\`\\\\])*(?:\`|$)`);
 const kTriple = new RegExp(`[rbfRBF]{0,2}(?:"""[\\s\\S]*?(?:"""|$)|'''[\\s\\S]*?(?:'''|$)|${kQuotes.source})`);
 

@@ -33,7 +33,7 @@ interface MathToken extends Tokens.Generic {
 
 const kDisplay = /^(?:\$\$([\s\S]+?)\$\$|\\\[([\s\S]+?)\\\])/;
 // A dollar sign is money unless the formula begins and ends against it and no digit follows.
-const kInline = /^(?:\\\(([\s\S]+?)\\\)|\$(?![\s$])((?:\\.|[^$\\\n])*?(?:\\.|[^$\\\s]))\$(?![\d$]))/;
+const kInline = /^(?:\\\(([\s\S]+?)\\\)|\$(?![\s$])((?:\\.|[^$\\\n`])*?(?:\\.|[^$\\\s`]))\$(?![\d$]))/;
 
 function mathToken(type: string, display: boolean, match: RegExpExecArray | null): MathToken | undefined {
     return match ? { type, raw: match[0], tex: (match[1] ?? match[2] ?? '').trim(), display } : undefined;

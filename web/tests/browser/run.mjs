@@ -1,0 +1,28 @@
+// Runs the browser tests, each in pages of its own.
+//     node tests/browser/run.mjs [PART OF A NAME]
+import { openBrowser, startMock } from './browser.mjs';
+import { tests as chat } from './chat.mjs';
+import { tests as views } from './views.mjs';
+
+const wanted = process.argv[2] ?? '';
+const browser = await openBrowser();
+let passed = 0;
+const failed = [];
+for (const [name, test] of Object.entries({ ...chat, ...views })) {
+    if (!name.includes(wanted)) continue;
+    const mock = await startMock();
+    try {
+        const problems = (await test({ browser, mock })) ?? [];
+        if (problems.length > 0) throw new Error(`the page complained: ${problems.join('; ')}`);
+        passed += 1;
+        console.log(`ok      ${name}`);
+    } catch (cause) {
+        failed.push(name);
+        console.log(`FAILED  ${name}\n${cause instanceof Error ? cause.stack : cause}`);
+    }
+    await Promise.all(browser.contexts().map((context) => context.close()));
+    await mock.stop();
+}
+await browser.close();
+console.log(`${passed} passed, ${failed.length} failed`);
+process.exit(failed.length === 0 && passed > 0 ? 0 : 1);
