@@ -78,6 +78,7 @@ struct Engine::Active {
     bool finished = false;
     grammar::Position grammar_position = 0;
     std::string failure;  // why no token could be chosen
+    bool has_bad_numbers = false;
     PromptLookup lookup;
 
     // Of the step that runs.
@@ -359,6 +360,11 @@ void Engine::decide_block(const Step& step, size_t first, size_t end) {
     }
 }
 
+void Engine::fail_for_numbers(Active& active) {
+    active.failure = "the model's output is not a number (check the weights)";
+    active.has_bad_numbers = true;
+}
+
 int32_t Engine::sample_by_grammar(Active& active, std::span<const float> logits, int64_t position) {
     grammar::TokenMasks& masks = *active.request.grammar;
     if (masks.must_end(active.grammar_position)) return kNoToken;
@@ -378,7 +384,7 @@ int32_t Engine::sample_by_grammar(Active& active, std::span<const float> logits,
         return kNoToken;
     }
     const int32_t token = active.sampler.sample(logits, position, allowed);
-    if (token < 0) active.failure = "the model's output is not a number (check the weights)";
+    if (token < 0) fail_for_numbers(active);
     if (token < 0 || std::ranges::find(stops, token) != stops.end()) return token;
     active.sampler.accept(token);
     active.grammar_position = masks.next_token(active.grammar_position, token);
@@ -405,7 +411,7 @@ void Engine::choose(Active& active, const Run& run, const Tensor& logits) {
 int32_t Engine::sample(Active& active, std::span<const float> logits, int64_t position) {
     if (active.request.grammar == nullptr) {
         const int32_t token = active.sampler.sample(logits, position);
-        if (token < 0) active.failure = "the model's output is not a number (check the weights)";
+        if (token < 0) fail_for_numbers(active);
         if (token >= 0) active.sampler.accept(token);
         return token;
     }
@@ -514,6 +520,9 @@ void Engine::finish(Active& active) {
     }
     if (has_token) result.decode_seconds = seconds(now - active.first_token);
     scheduler_.remove(active.sequence);
+    // Attention masks with a weight of zero, and zero times no number is none: rows before the one
+    // that failed may be spoilt too, and must not become anybody's prefix.
+    if (active.has_bad_numbers) scheduler_.clear_prefixes();
     const auto node = active_.extract(active.sequence.id);
     if (active.request.on_finish) active.request.on_finish(result);
 }

@@ -96,6 +96,7 @@ class Engine {
     void decide_block(const Step& step, size_t first, size_t end);
     void choose(Active& active, const Run& run, const Tensor& logits);
     int32_t sample(Active& active, std::span<const float> logits, int64_t position);
+    static void fail_for_numbers(Active& active);
     static int32_t sample_by_grammar(Active& active, std::span<const float> logits,
                                      int64_t position);
     void report(Active& active, const Tensor& logits, std::span<const float> logprobs);

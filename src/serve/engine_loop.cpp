@@ -23,6 +23,7 @@ EngineLoop::EngineLoop(Context& context, const model::Model& model,
 EngineLoop::~EngineLoop() {
     close();
     stopping_ = true;
+    engine_.cancel(0);  // nobody's: wakes the thread
     thread_.join();
     fail("the server stops");
 }

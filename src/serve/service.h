@@ -24,10 +24,10 @@ namespace hadal::serve {
 
 struct ServiceOptions {
     std::string model_name;
-    std::vector<std::string> aliases;  // further names that requests may use
-    infer::EngineOptions engine;
-    RequestLimits limits;
-    std::chrono::seconds keep_alive{5};  // a stream with nothing to say sends a comment
+    std::vector<std::string> aliases = {};  // further names that requests may use
+    infer::EngineOptions engine = {};
+    RequestLimits limits = {};
+    std::chrono::milliseconds keep_alive{5000};  // a stream with nothing to say sends a comment
 };
 
 class Service {

@@ -45,7 +45,11 @@ void read_sampling(const JsonFields& fields, const RequestLimits& limits, TextRe
         if (error != std::errc() || end != key.data() + key.size() || id < 0) {
             throw ApiError::field("logit_bias", "a key of 'logit_bias' is no token id");
         }
-        sampling.logit_bias.emplace_back(id, float(*biases->number(key, -100, 100)));
+        const auto bias = biases->number(key, -100, 100);
+        if (!bias) {
+            throw ApiError::field(biases->path(key), "a value of 'logit_bias' must be a number");
+        }
+        sampling.logit_bias.emplace_back(id, float(*bias));
     }
 }
 

@@ -58,8 +58,12 @@ class FakeExchange : public http::Exchange {
         return unsent_;
     }
     void on_disconnect(std::function<void()> handler) override {
-        const std::lock_guard lock(mutex_);
-        disconnected_ = std::move(handler);
+        {
+            const std::lock_guard lock(mutex_);
+            disconnected_ = std::move(handler);
+            if (!gone_) return;
+        }
+        disconnect();
     }
 
     /// The client goes away.
@@ -67,13 +71,16 @@ class FakeExchange : public http::Exchange {
         std::function<void()> handler;
         {
             const std::lock_guard lock(mutex_);
-            handler = std::move(disconnected_);
+            gone_ = true;
+            handler = std::exchange(disconnected_, nullptr);
         }
         if (handler) handler();
     }
-    void read_slowly() {
+    /// From now on nothing is read; so much lies there already.
+    void read_nothing(size_t unsent) {
         const std::lock_guard lock(mutex_);
         slow_ = true;
+        unsent_ = unsent;
     }
     size_t writes() const {
         const std::lock_guard lock(mutex_);
@@ -103,7 +110,7 @@ class FakeExchange : public http::Exchange {
     std::condition_variable changed_;
     http::Response response_;
     std::function<void()> disconnected_;
-    bool streaming_ = false, over_ = false, slow_ = false;
+    bool streaming_ = false, over_ = false, slow_ = false, gone_ = false;
     size_t unsent_ = 0, writes_ = 0;
 };
 
@@ -128,7 +135,8 @@ class ServedFixture {
   public:
     explicit ServedFixture(infer::EngineOptions engine = {.cache_bytes = 1 << 22,
                                                           .max_sequences = 8},
-                           serve::RequestLimits limits = {})
+                           serve::RequestLimits limits = {},
+                           std::chrono::milliseconds keep_alive = std::chrono::seconds(5))
         : tokenizer(small_tokenizer()),
           model(small_model(machine.context, tokenizer.vocab_size())),
           service(machine.context, model, tokenizer,
@@ -136,7 +144,7 @@ class ServedFixture {
                    .aliases = {"deepseek-chat"},
                    .engine = engine,
                    .limits = limits,
-                   .keep_alive = std::chrono::seconds(5)}) {}
+                   .keep_alive = keep_alive}) {}
 
     std::shared_ptr<FakeExchange> ask(const std::string& method, const std::string& path,
                                       const std::string& body = "") {
