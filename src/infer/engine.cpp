@@ -77,6 +77,7 @@ struct Engine::Active {
     RequestResult result;
     bool finished = false;
     grammar::Position grammar_position = 0;
+    bool grammar_waits = request.grammar_after.has_value();
     std::string failure;  // why no token could be chosen
     bool has_bad_numbers = false;
     PromptLookup lookup;
@@ -102,7 +103,7 @@ struct Engine::Active {
         return std::max<int64_t>(sequence.most_tokens - int64_t(sequence.tokens.size()) - 1, 0);
     }
     bool grammar_is_finished() const {
-        return !finished && request.grammar != nullptr &&
+        return !finished && request.grammar != nullptr && !grammar_waits &&
                request.grammar->must_end(grammar_position);
     }
     void end(FinishReason reason) {
@@ -409,10 +410,11 @@ void Engine::choose(Active& active, const Run& run, const Tensor& logits) {
 /// One token and what follows from it for the next; below 0 the request has failed or, with a
 /// grammar, is finished.
 int32_t Engine::sample(Active& active, std::span<const float> logits, int64_t position) {
-    if (active.request.grammar == nullptr) {
+    if (active.request.grammar == nullptr || active.grammar_waits) {
         const int32_t token = active.sampler.sample(logits, position);
         if (token < 0) fail_for_numbers(active);
         if (token >= 0) active.sampler.accept(token);
+        if (token == active.request.grammar_after) active.grammar_waits = false;
         return token;
     }
     try {

@@ -84,8 +84,12 @@ class Engine {
     /// Waits until step() has something to do, at most so long; true if it has.
     bool wait(std::chrono::milliseconds at_most);
 
-    /// From the thread that calls step().
+    /// Both from the thread that calls step().
     EngineStats stats() const;
+    /// Rows that went to each expert so far: [MoE layer][expert].
+    const std::vector<std::vector<int64_t>>& expert_load() const {
+        return runner_.expert_load();
+    }
 
   private:
     struct Active;

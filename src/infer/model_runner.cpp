@@ -58,7 +58,8 @@ void ModelRunner::forward(const Step& step) {
         }
     }
     Tensor hidden = hidden_.rows(0, rows);
-    model::forward_cached(context_, model_, cache_, ids_.rows(0, rows), sequences_, hidden);
+    model::forward_cached(context_, model_, cache_, ids_.rows(0, rows), sequences_, hidden,
+                          &expert_load_);
 }
 
 Tensor ModelRunner::head(const Tensor& hidden, std::span<const int64_t> rows) {

@@ -40,6 +40,10 @@ class ModelRunner {
     };
     void draft(const Step& step, std::vector<DraftWish> wishes);
 
+    /// Rows that went to each expert so far: [MoE layer][expert].
+    const std::vector<std::vector<int64_t>>& expert_load() const {
+        return expert_load_;
+    }
     const model::LatentCache& cache() const {
         return cache_;
     }
@@ -63,6 +67,7 @@ class ModelRunner {
     Tensor mtp_hidden_;  // [max_rows, hidden] the module's output, after its norm
     Tensor head_input_;  // [max_rows, hidden]
     Tensor logits_;      // [rows so far, vocab] f32, grown when more are asked for
+    std::vector<std::vector<int64_t>> expert_load_;
     std::vector<model::CachedSequence> sequences_;
     std::vector<int64_t> first_rows_;  // of each run in hidden_
     std::vector<LastRow> last_rows_;   // of each run

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -58,6 +59,9 @@ struct Request {
     /// What the text may be, over the tokenizer's vocabulary; shared by requests that want the
     /// same. Where it may end, the stop ids are allowed; where it must, the text is finished.
     std::shared_ptr<grammar::TokenMasks> grammar = {};
+    /// The grammar begins behind the first token of this id, which ends what a model thinks; before
+    /// it everything is allowed.
+    std::optional<int32_t> grammar_after = {};
     bool speculate = true;  // where the engine does
     int priority = 0;       // higher runs first
     uint64_t domain = 0;    // prefixes are shared within a domain only (tenants)

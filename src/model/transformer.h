@@ -141,8 +141,10 @@ struct CachedSequence {
 /// Runs the step's tokens (ids [tokens] i32, sequence after sequence), writes their latents into
 /// their pages, and the hidden states after the final norm [tokens, hidden] to `hidden`. A row's
 /// bits depend on its own sequence only, and not on how the sequence was cut into steps.
+/// `expert_load`, if given, grows by the rows that went to each expert: [MoE layer][expert].
 void forward_cached(Context& context, const Model& model, LatentCache& cache, const Tensor& ids,
-                    std::span<const CachedSequence> sequences, Tensor& hidden);
+                    std::span<const CachedSequence> sequences, Tensor& hidden,
+                    std::vector<std::vector<int64_t>>* expert_load = nullptr);
 
 struct MtpStep {
     int64_t module;          // from 0

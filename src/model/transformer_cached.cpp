@@ -3,6 +3,8 @@
 #include "ops/embedding.h"
 #include "ops/rms_norm.h"
 
+#include <algorithm>
+
 namespace hadal::model {
 
 namespace {
@@ -29,6 +31,11 @@ Step make_step(Context& context, int64_t tokens, std::span<const CachedSequence>
     return step;
 }
 
+void add_load(const std::vector<int64_t>& load, std::vector<int64_t>& sums) {
+    sums.resize(load.size());
+    for (size_t e = 0; e < load.size(); ++e) sums[e] += load[e];
+}
+
 ActivationMemory from_workspace(Context& context) {
     const Allocate allocate = [&context](std::string_view, Shape shape, DType dtype) {
         return context.workspace.take(shape, dtype);
@@ -48,7 +55,8 @@ LatentCache allocate_latent_cache(const ModelConfig& config, int64_t pages, DTyp
 }
 
 void forward_cached(Context& context, const Model& model, LatentCache& cache, const Tensor& ids,
-                    std::span<const CachedSequence> sequences, Tensor& hidden) {
+                    std::span<const CachedSequence> sequences, Tensor& hidden,
+                    std::vector<std::vector<int64_t>>* expert_load) {
     const int64_t tokens = ids.shape()[0];
     const DType dtype = model.weights.embed_tokens.dtype();
     const Workspace::Scope scope(context.workspace);
@@ -57,6 +65,7 @@ void forward_cached(Context& context, const Model& model, LatentCache& cache, co
         context.workspace.take({tokens, model.config.hidden_size}, dtype);  // [tokens, hidden]
     Tensor y = context.workspace.take({tokens, model.config.hidden_size}, dtype);
     ops::embedding(context, ids, model.weights.embed_tokens, x);
+    size_t moe_layer = 0;
     for (size_t i = 0; i < model.weights.layers.size(); ++i) {
         const Workspace::Scope layer_scope(context.workspace);
         const bool is_moe = model.config.is_moe_layer(int64_t(i));
@@ -70,6 +79,10 @@ void forward_cached(Context& context, const Model& model, LatentCache& cache, co
                              .positions = step.positions,
                              .cos_sin = model.cos_sin},
                             saved, y);
+        if (is_moe && expert_load != nullptr) {
+            expert_load->resize(std::max(expert_load->size(), moe_layer + 1));
+            add_load(saved.moe.load(), (*expert_load)[moe_layer++]);
+        }
         std::swap(x, y);
     }
     Tensor r = context.workspace.take({tokens}, statistics_dtype(dtype));

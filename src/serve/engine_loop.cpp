@@ -68,6 +68,11 @@ infer::EngineStats EngineLoop::stats() const {
     return stats_;
 }
 
+std::vector<std::vector<double>> EngineLoop::expert_load() const {
+    const std::lock_guard lock(mutex_);
+    return expert_load_;
+}
+
 std::string EngineLoop::failure() const {
     const std::lock_guard lock(mutex_);
     return failure_;
@@ -77,14 +82,37 @@ void EngineLoop::run() {
     try {
         while (!stopping_) {
             if (engine_.wait(kIdle)) engine_.step();
-            const infer::EngineStats stats = engine_.stats();
-            const std::lock_guard lock(mutex_);
-            stats_ = stats;
+            publish();
         }
     } catch (const std::exception& error) {
         // A single request's faults end that request inside the engine; this one is everybody's.
         fail(error.what());
     }
+}
+
+/// The experts' load is large (58·256 numbers of V3), so it is looked at twice a second.
+void EngineLoop::publish() {
+    constexpr std::chrono::milliseconds kInterval(500);
+    constexpr double kKept = 0.9;  // a half-life of some three seconds
+    const infer::EngineStats stats = engine_.stats();
+    const auto now = std::chrono::steady_clock::now();
+    const std::lock_guard lock(mutex_);
+    const bool is_busy = stats.step_tokens != stats_.step_tokens;
+    stats_ = stats;
+    const auto& load = engine_.expert_load();
+    if (!is_busy || (now - published_ < kInterval && load.size() == expert_load_.size())) return;
+    published_ = now;
+    published_load_.resize(load.size());
+    expert_load_.resize(load.size());
+    for (size_t layer = 0; layer < load.size(); ++layer) {
+        published_load_[layer].resize(load[layer].size());
+        expert_load_[layer].resize(load[layer].size());
+        for (size_t e = 0; e < load[layer].size(); ++e) {
+            const auto more = double(load[layer][e] - published_load_[layer][e]);
+            expert_load_[layer][e] = kKept * expert_load_[layer][e] + more;
+        }
+    }
+    published_load_ = load;
 }
 
 /// Ends all requests with an error: nobody may wait for an engine that has stopped.

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "infer/engine.h"
 
@@ -34,6 +36,9 @@ class EngineLoop {
 
     /// As of the last step.
     infer::EngineStats stats() const;
+    /// Rows that went to each expert lately: [MoE layer][expert]; those of a few seconds ago weigh
+    /// less.
+    std::vector<std::vector<double>> expert_load() const;
     /// Why the engine runs no more; empty while it does.
     std::string failure() const;
     /// Tokens that a request may have, prompt and answer together.
@@ -45,14 +50,18 @@ class EngineLoop {
     using Finish = std::function<void(const infer::RequestResult&)>;
 
     void run();
+    void publish();
     void fail(const std::string& why);
     void ended(uint64_t ticket, const infer::RequestResult& result);
 
     infer::Engine engine_;
     int64_t most_tokens_;
+    std::vector<std::vector<int64_t>> published_load_;  // of the loop's thread, with its time
+    std::chrono::steady_clock::time_point published_ = {};
     mutable std::mutex mutex_;  // guards what follows
     std::condition_variable idle_;
     infer::EngineStats stats_;
+    std::vector<std::vector<double>> expert_load_;
     std::string failure_;
     bool closed_ = false;
     std::map<uint64_t, Finish> open_;  // requests that have not ended, by ticket

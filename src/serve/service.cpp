@@ -218,24 +218,27 @@ void Service::embeddings(const ExchangePtr& exchange) {
 void Service::live(const ExchangePtr& exchange) {
     const infer::EngineStats stats = loop_.stats();
     const auto uptime = std::chrono::steady_clock::now() - started_;
-    const Json json = {{"model", served_.name},
-                       {"uptime_seconds", std::chrono::duration<double>(uptime).count()},
-                       {"page_tokens", infer::kPageTokens},
-                       {"max_sequences", options_.engine.max_sequences},
-                       {"engine",
-                        {{"steps", stats.steps},
-                         {"step_tokens", stats.step_tokens},
-                         {"prompt_tokens", stats.prompt_tokens},
-                         {"reused_tokens", stats.reused_tokens},
-                         {"generated_tokens", stats.generated_tokens},
-                         {"draft_tokens", stats.draft_tokens},
-                         {"accepted_tokens", stats.accepted_tokens},
-                         {"preemptions", stats.preemptions},
-                         {"running", stats.running},
-                         {"waiting", stats.waiting},
-                         {"pages", stats.pages},
-                         {"free_pages", stats.free_pages},
-                         {"idle_pages", stats.idle_pages}}}};
+    const Json json = {
+        {"model", served_.name},
+        {"uptime_seconds", std::chrono::duration<double>(uptime).count()},
+        {"page_tokens", infer::kPageTokens},
+        {"max_sequences", options_.engine.max_sequences},
+        {"engine",
+         {{"steps", stats.steps},
+          {"step_tokens", stats.step_tokens},
+          {"prompt_tokens", stats.prompt_tokens},
+          {"reused_tokens", stats.reused_tokens},
+          {"generated_tokens", stats.generated_tokens},
+          {"draft_tokens", stats.draft_tokens},
+          {"accepted_tokens", stats.accepted_tokens},
+          {"preemptions", stats.preemptions},
+          {"running", stats.running},
+          {"waiting", stats.waiting},
+          {"pages", stats.pages},
+          {"free_pages", stats.free_pages},
+          {"idle_pages", stats.idle_pages}}},
+        {"experts",
+         {{"first_layer", model_.config.first_k_dense_replace}, {"load", loop_.expert_load()}}}};
     exchange->send({.body = json.dump()});
 }
 

@@ -413,3 +413,54 @@ TEST_CASE("engine: a text that repeats itself is guessed from itself") {
     CHECK(outcome.result.accepted_tokens > 75);
     CHECK(engine.stats().steps < 45);
 }
+
+TEST_CASE("engine: the load of the experts counts every row's choices once") {
+    test::Machine machine;
+    const model::Model model = random_model(machine.context, DType::f32);
+    Engine engine(machine.context, model, with_pages(model, 16));
+    engine.submit({.prompt = ids_of(20, 1), .max_new_tokens = 5});
+    while (engine.step()) {
+    }
+    const auto& config = model.config;
+    const auto& load = engine.expert_load();
+    REQUIRE(load.size() == size_t(config.num_hidden_layers - config.first_k_dense_replace));
+    for (const auto& layer : load) {
+        CHECK(layer.size() == size_t(config.n_routed_experts));
+        int64_t rows = 0;
+        for (const int64_t count : layer) rows += count;
+        CHECK(rows == engine.stats().step_tokens * config.num_experts_per_tok);
+    }
+}
+
+TEST_CASE("engine: a grammar that begins behind a token lets everything come before it") {
+    test::Machine machine;
+    const model::Model model = random_model(machine.context, DType::f32);
+    std::vector<std::string> tokens;
+    for (int32_t id = 0; id < kVocab; ++id) tokens.push_back(std::string(1, char('a' + id)));
+    const auto masks = [&] {
+        return std::make_shared<grammar::TokenMasks>(
+            std::make_shared<const grammar::Vocabulary>(tokens),
+            grammar::compile(grammar::parse_ebnf("root ::= \"bab\"")));
+    };
+    Request free{.prompt = ids_of(20, 1), .max_new_tokens = 30};
+    free.sampling = {.temperature = 1, .seed = 7};
+    const std::vector<int32_t> plain = alone(machine.context, model, free).result.tokens;
+    for (const int64_t drafts : {0, 2}) {
+        CAPTURE(drafts);
+        Request request = free;
+        request.grammar = masks();
+        request.grammar_after = plain[4];
+        const auto first = std::ranges::find(plain, plain[4]) - plain.begin();
+        EngineOptions options = with_pages(model, 16);
+        options.draft_tokens = drafts;
+        Outcome outcome;
+        Engine engine(machine.context, model, options);
+        engine.submit(listening(outcome, request));
+        while (engine.step()) {
+        }
+        std::vector<int32_t> expected(plain.begin(), plain.begin() + first + 1);
+        expected.insert(expected.end(), {1, 0, 1});
+        CHECK(outcome.result.tokens == expected);
+        CHECK(outcome.result.finish_reason == FinishReason::stop);
+    }
+}

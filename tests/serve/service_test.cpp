@@ -195,6 +195,15 @@ TEST_CASE("service: the engine's figures, and the page with its policy") {
     CHECK(live["model"] == "small");
     CHECK(live["engine"]["generated_tokens"] == 3);
     CHECK(live["engine"]["pages"].get<int64_t>() > 0);
+    const auto& config = served.model.config;
+    const json& load = live["experts"]["load"];
+    REQUIRE(load.size() == size_t(config.num_hidden_layers - config.first_k_dense_replace));
+    for (const json& layer : load) {
+        CHECK(layer.size() == size_t(config.n_routed_experts));
+        double rows = 0;
+        for (const json& expert : layer) rows += expert.get<double>();
+        CHECK(rows > 0);
+    }
     CHECK(live["uptime_seconds"].get<double>() > 0);
     const http::Response page = served.ask("GET", "/")->response();
     CHECK(page.content_type.starts_with("text/html"));
