@@ -18,7 +18,12 @@ std::string TextStream::show(size_t end) {
 /// A stop string begins in what is not shown, since its beginning was held back.
 void TextStream::cut_at_stop() {
     size_t first = std::string::npos;
-    for (const std::string& stop : stops_) first = std::min(first, text_.find(stop, shown_));
+    for (const std::string& stop : stops_) {
+        const size_t found = text_.find(stop, shown_);
+        if (found >= first) continue;
+        first = found;
+        stop_ = stop;
+    }
     if (first == std::string::npos) return;
     text_.resize(first);
     stopped_ = true;

@@ -25,6 +25,10 @@ class TextStream {
     bool stopped() const {
         return stopped_;
     }
+    /// Which one; empty while none is.
+    const std::string& stop() const {
+        return stop_;
+    }
     /// All of it so far, what is held back included.
     const std::string& text() const {
         return text_;
@@ -40,6 +44,7 @@ class TextStream {
     std::string text_;
     size_t shown_ = 0;  // bytes of text_ that were given out
     bool stopped_ = false;
+    std::string stop_;
 };
 
 }  // namespace hadal::infer

@@ -20,6 +20,11 @@ struct Piece {
     std::vector<infer::TokenLogprob> top = {};
 };
 
+struct TextEnd {
+    const infer::RequestResult& result;
+    std::string stop = {};  // the stop string that ended it
+};
+
 class Answer {
   public:
     virtual ~Answer() = default;
@@ -28,7 +33,7 @@ class Answer {
 
     virtual std::string piece(size_t choice, const Piece& piece) = 0;
     /// Its last call for this choice.
-    virtual std::string finished(size_t choice, const infer::RequestResult& result) = 0;
+    virtual std::string finished(size_t choice, const TextEnd& end) = 0;
     /// The stream's last events; of a whole answer its body.
     virtual std::string end() = 0;
     /// An error in the middle of a stream, and its end.

@@ -2,14 +2,18 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "serve/answer.h"
 #include "serve/openai_request.h"
+#include "serve/reply_reader.h"
 #include "text/tokenizer.h"
 
 namespace hadal::serve {
 
+/// A reader for each choice.
 std::unique_ptr<Answer> chat_answer(AnswerHead head, const ChatRequest& request,
-                                    const text::Tokenizer& tokenizer);
+                                    const text::Tokenizer& tokenizer,
+                                    std::vector<std::unique_ptr<ReplyReader>> readers);
 
 }  // namespace hadal::serve

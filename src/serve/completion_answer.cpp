@@ -21,7 +21,7 @@ class CompletionAnswer : public Answer {
                      const std::vector<std::string>& echoes);
 
     std::string piece(size_t index, const Piece& piece) override;
-    std::string finished(size_t index, const infer::RequestResult& result) override;
+    std::string finished(size_t index, const TextEnd& end) override;
     std::string end() override;
 
   private:
@@ -100,7 +100,8 @@ void CompletionAnswer::score_prompt(Choice& choice, const std::vector<int32_t>& 
     }
 }
 
-std::string CompletionAnswer::finished(size_t index, const infer::RequestResult& result) {
+std::string CompletionAnswer::finished(size_t index, const TextEnd& end) {
+    const infer::RequestResult& result = end.result;
     Choice& choice = choices_[index];
     usage_.add(result, index % best_of_ == 0);
     if (scores_prompt_) {

@@ -97,7 +97,10 @@ void Generation::finish(size_t choice, const infer::RequestResult& result) {
         failure_ = result.error;
         for (const infer::RequestId id : ids_) loop_.cancel(id);
     }
-    queue({.choice = choice, .piece = {.text = text.stream->finish()}, .finishes = true});
+    queue({.choice = choice,
+           .piece = {.text = text.stream->finish()},
+           .finishes = true,
+           .stop = text.stream->stop()});
     --unfinished_;
 }
 
@@ -155,7 +158,7 @@ void Generation::write(const std::vector<Event>& events, bool is_over) {
         if (!failure.empty()) break;
         out += task_.answer->piece(event.choice, event.piece);
         if (event.finishes) {
-            out += task_.answer->finished(event.choice, texts_[event.choice].result);
+            out += task_.answer->finished(event.choice, {texts_[event.choice].result, event.stop});
         }
     }
     if (is_over && !failure.empty()) return fail(failure);

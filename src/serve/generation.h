@@ -63,6 +63,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
         size_t choice;
         Piece piece;
         bool finishes = false;
+        std::string stop = {};
     };
 
     void submit(const text::Tokenizer& tokenizer);

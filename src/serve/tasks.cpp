@@ -159,7 +159,9 @@ GenerationTask chat_task(const ChatRequest& request, const ServedModel& model,
         text.sampling.seed = (request.has_seed ? request.sampling.seed : seed) + uint64_t(j);
         task.texts.push_back(std::move(text));
     }
-    task.answer = chat_answer(std::move(head), request, model.tokenizer);
+    std::vector<std::unique_ptr<ReplyReader>> readers;
+    for (int64_t j = 0; j < request.n; ++j) readers.push_back(plain_reader());
+    task.answer = chat_answer(std::move(head), request, model.tokenizer, std::move(readers));
     return task;
 }
 

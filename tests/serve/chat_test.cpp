@@ -1,0 +1,102 @@
+// /v1/chat/completions through the service.
+#include "serve/support.h"
+
+using namespace hadal;
+using nlohmann::json;
+
+namespace {
+
+json ask(json more = json::object()) {
+    json body = {{"messages", {{{"role", "user"}, {"content", "Once upon"}}}},
+                 {"max_tokens", 12},
+                 {"seed", 5}};
+    body.update(more);
+    return body;
+}
+
+}  // namespace
+
+TEST_CASE("chat: a message has OpenAI's form, and its stream adds up to the same") {
+    test::ServedFixture served;
+    json body = ask({{"n", 2}, {"logprobs", true}, {"top_logprobs", 3}});
+    const json whole = served.json("/v1/chat/completions", body);
+    CHECK(whole["object"] == "chat.completion");
+    CHECK(whole["id"].get<std::string>().starts_with("chatcmpl-"));
+    const json& usage = whole["usage"];
+    CHECK(usage["total_tokens"] ==
+          usage["prompt_tokens"].get<int>() + usage["completion_tokens"].get<int>());
+    CHECK(usage["prompt_cache_hit_tokens"].get<int>() +
+              usage["prompt_cache_miss_tokens"].get<int>() ==
+          usage["prompt_tokens"]);
+    body["stream"] = true;
+    const auto events = test::events_of(served.answer("/v1/chat/completions", body.dump()));
+    for (size_t index = 0; index < 2; ++index) {
+        CAPTURE(index);
+        const json& choice = whole["choices"][index];
+        CHECK(choice["message"]["role"] == "assistant");
+        CHECK(!choice["message"].contains("tool_calls"));
+        CHECK(choice["logprobs"]["content"].size() == 12);
+        std::string content;
+        json logprobs = json::array(), last;
+        bool first = true;
+        for (const json& event : events) {
+            CHECK(event["object"] == "chat.completion.chunk");
+            CHECK(event["id"] == events[0]["id"]);
+            CHECK(!event.contains("usage"));
+            const json& part = event["choices"][0];
+            if (part["index"] != index) continue;
+            if (first) CHECK(part["delta"]["role"] == "assistant");
+            first = false;
+            content += part["delta"].value("content", "");
+            for (const json& token : part["logprobs"]["content"]) logprobs.push_back(token);
+            last = part;
+        }
+        CHECK(content == choice["message"]["content"]);
+        CHECK(logprobs == choice["logprobs"]["content"]);
+        CHECK(last["finish_reason"] == choice["finish_reason"]);
+        CHECK(last["delta"].empty());
+    }
+}
+
+TEST_CASE("chat: log-probabilities name token, bytes and the best alternatives, falling") {
+    test::ServedFixture served;
+    const json answer = served.json(
+        "/v1/chat/completions", ask({{"logprobs", true}, {"top_logprobs", 4}, {"temperature", 0}}));
+    for (const json& token : answer["choices"][0]["logprobs"]["content"]) {
+        CHECK(token["token"].is_string());
+        CHECK(!token["bytes"].empty());
+        const json& top = token["top_logprobs"];
+        REQUIRE(top.size() == 4);
+        CHECK(top[0]["logprob"] == token["logprob"]);  // greedy
+        CHECK(top[0]["token"] == token["token"]);
+        for (size_t i = 1; i < top.size(); ++i) CHECK(top[i]["logprob"] <= top[i - 1]["logprob"]);
+    }
+}
+
+TEST_CASE("chat: a content of several parts is their text, joined") {
+    test::ServedFixture served;
+    const json parts = {{{"type", "text"}, {"text", "Once"}},
+                        {{"type", "text"}, {"text", " upon"}}};
+    const json joined = served.json("/v1/chat/completions",
+                                    ask({{"messages", {{{"role", "user"}, {"content", parts}}}}}));
+    const json plain = served.json("/v1/chat/completions", ask());
+    CHECK(joined["choices"] == plain["choices"]);
+}
+
+TEST_CASE("chat: a JSON object and a JSON schema are kept") {
+    test::ServedFixture served;
+    const json schema = {
+        {"type", "object"},
+        {"properties", {{"size", {{"type", "integer"}, {"minimum", 3}, {"maximum", 7}}}}},
+        {"required", {"size"}},
+        {"additionalProperties", false}};
+    const json format = {{"type", "json_schema"},
+                         {"json_schema", {{"name", "s"}, {"schema", schema}, {"strict", true}}}};
+    const json answer = served.json("/v1/chat/completions",
+                                    ask({{"response_format", format}, {"max_tokens", 200}}));
+    const json object = json::parse(answer["choices"][0]["message"]["content"].get<std::string>());
+    CHECK(object["size"].get<int>() >= 3);
+    CHECK(object["size"].get<int>() <= 7);
+    CHECK(object.size() == 1);
+    CHECK(answer["choices"][0]["finish_reason"] == "stop");
+}
