@@ -3,8 +3,11 @@
 # --dev adds what formatting, static analysis and fuzzing need.
 set -eu
 
+# Boost 1.81 or newer: Debian 12 has it beside its default of 1.74.
+boost=libboost-dev
+grep -q "^VERSION_CODENAME=bookworm" /etc/os-release 2>/dev/null && boost=libboost1.81-dev
 packages="g++ cmake ninja-build ccache pkg-config git python3
-    nlohmann-json3-dev libtomlplusplus-dev libsimdjson-dev libpcre2-dev libxxhash-dev libssl-dev doctest-dev"
+    nlohmann-json3-dev libtomlplusplus-dev libsimdjson-dev libpcre2-dev libxxhash-dev libssl-dev $boost doctest-dev"
 [ "${1:-}" = "--dev" ] && packages="$packages clang-19 libclang-rt-19-dev clang-tidy-19 clang-format-19"
 
 missing=""
