@@ -6,7 +6,8 @@ import type { Conversation } from '../chat/tree';
 import { day } from '../core/format';
 import { preferences } from '../core/preferences';
 import { Icon, type IconName } from './Icon';
-import { focusComposer, nextTheme } from './shortcuts';
+import { focusComposer } from './shortcuts';
+import { nextTheme } from './theme';
 import { helpOpen, show, sidebarOpen } from './view';
 
 export function download(text: string, name: string): void {

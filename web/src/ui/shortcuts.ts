@@ -1,7 +1,7 @@
 // Keys that work everywhere on the page, and the sheet that lists them.
 import { choose, current, regenerate, startNew, stop } from '../chat/session';
 import { path } from '../chat/tree';
-import { prefer, preferences, type Theme } from '../core/preferences';
+import { nextTheme } from './theme';
 import { helpOpen, panelOpen, show, view } from './view';
 
 export interface Shortcut {
@@ -21,12 +21,6 @@ function isTyping(event: KeyboardEvent): boolean {
 }
 const plain = (key: string) => (event: KeyboardEvent) =>
     event.key === key && !event.altKey && !event.ctrlKey && !event.metaKey && !isTyping(event);
-
-export function nextTheme(): void {
-    const order: Theme[] = ['system', 'light', 'dark'];
-    const at = order.indexOf(preferences.value.theme);
-    prefer({ theme: order[(at + 1) % order.length] ?? 'system' });
-}
 
 export function focusComposer(): void {
     document.querySelector<HTMLTextAreaElement>('#composer')?.focus();
