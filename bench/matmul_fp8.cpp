@@ -1,7 +1,6 @@
 // Speed of the FP8 products against what the registers can do in bf16 and against hadal's own bf16
-// product of the same shape, taken in turns. One JSON object a line: bench_matmul_fp8 [isa…] [few];
-// one thread, its processor's time, medians. `few`: few rows against weights that no cache holds,
-// on all threads, by the clock.
+// product of the same shape, taken in turns. One JSON object a line: bench_matmul_fp8 [isa…]; one
+// thread, its processor's time, medians.
 #include <time.h>
 
 #include <algorithm>
@@ -96,43 +95,6 @@ class Bench {
         }
     }
 
-    void measure_few(int64_t out, int64_t in) {
-        constexpr int64_t kCopies = 24;
-        const TiledMatrix w = quantized(context_, noise(kCopies * out, in), formats::kBlockTiles);
-        const Tensor wide = noise(kCopies / 2 * out, in);  // as many bytes
-        for (const int64_t rows : {1, 2, 4, 8, 16}) {
-            const Tensor x = noise(rows, in);
-            const TiledMatrix q = quantized(context_, x, formats::kRowTiles);
-            Tensor y = Tensor::zeros({rows, out}, DType::bf16);
-            const auto times =
-                medians({[&] { read_everything(w.codes); },
-                         [&] {
-                             for (int64_t i = 0; i < kCopies; ++i) {
-                                 ops::matmul_nt(context_, q, w.rows(i * out, out), y);
-                             }
-                         },
-                         [&] {
-                             for (int64_t i = 0; i < kCopies; ++i) {
-                                 ops::matmul_nt(context_, x, w.rows(i * out, out), y);
-                             }
-                         },
-                         [&] {
-                             for (int64_t i = 0; i < kCopies / 2; ++i) {
-                                 ops::matmul_nt(context_, x, wide.rows(i * out, out), y);
-                             }
-                         }},
-                        CLOCK_MONOTONIC);
-            const double bytes = double(w.codes.bytes()) * 1e-9;
-            std::printf(
-                "{\"isa\":\"%s\",\"case\":\"few\",\"threads\":%d,\"rows\":%lld,\"out\":%lld,\"in\":"
-                "%lld,\"read_gb_per_s\":%.1f,\"fp8_gb_per_s\":%.1f,\"w8a16_gb_per_s\":%.1f,\"bf16_"
-                "gb_per_s\":%.1f}\n",
-                isa_.c_str(), threads_.size(), (long long)rows, (long long)out, (long long)in,
-                bytes / times[0], bytes / times[1], bytes / times[2], bytes / times[3]);
-            std::fflush(stdout);
-        }
-    }
-
   private:
     void measure(const Case& shape, Form form) {
         std::vector<ops::ProductFp8> narrow;
@@ -173,15 +135,6 @@ class Bench {
         if (form == Form::tn) ops::matmul_tn_add(context_, list);
     }
 
-    void read_everything(const Tensor& x) {
-        constexpr int64_t kPiece = int64_t(1) << 20;
-        std::vector<long> sums(size_t(threads_.size()));
-        threads_.parallel_ranges(x.bytes() / kPiece, 1, [&](int64_t begin, int64_t, int thread) {
-            sums[size_t(thread)] += read_all({x.data() + begin * kPiece, size_t(kPiece)});
-        });
-        asm volatile("" ::"r"(sums.data()) : "memory");
-    }
-
     ThreadPool threads_;
     Workspace workspace_;
     Context context_;
@@ -193,17 +146,9 @@ int run_all(std::span<const std::string_view> arguments) {
     const auto has = [&](std::string_view word) {
         return std::find(arguments.begin(), arguments.end(), word) != arguments.end();
     };
-    const bool few = has("few");
     for (const Isa isa : available_isas()) {
-        const bool named = std::any_of(arguments.begin(), arguments.end(),
-                                       [](std::string_view word) { return word != "few"; });
-        if (named ? !has(name(isa)) : isa == Isa::portable) continue;
-        if (few) {
-            Bench(isa, 0).measure_few(2048, 7168);
-            Bench(isa, 1).measure_few(2048, 7168);
-        } else {
-            Bench(isa, 1).measure_all();
-        }
+        if (arguments.empty() ? isa == Isa::portable : !has(name(isa))) continue;
+        Bench(isa, 1).measure_all();
     }
     return 0;
 }

@@ -5,12 +5,13 @@
 #include "ops/cpu/dispatch.h"
 #include "ops/cpu/matmul.h"
 #include "ops/matmul_plan.h"
+#include "ops/matmul_run.h"
 
 namespace hadal::ops {
 
 namespace {
 
-enum class Form { nt, nn, tn };
+using Form = ProductForm;
 
 cpu::MatmulProduct checked(Form form, bool add, const Product& product) {
     const Tensor& left = product.left;
@@ -88,61 +89,62 @@ void exchange_operands(cpu::MatmulProduct& product) {
     product.c_transposed = true;
 }
 
-struct Plan {
-    std::span<cpu::MatmulProduct> products;
-    MatmulPlan tiles;
-};
-
-/// Checks and cuts the products; the plan lives in the workspace.
-Plan make_plan(Context& context, const Choice& choice, Form form, bool add,
-               std::span<const Product> products) {
+/// Cuts the products, some into their exchanged form; the plan lives in the workspace.
+MatmulPlan make_plan(Context& context, const Choice& choice, Form form,
+                     std::span<cpu::MatmulProduct> products) {
     constexpr int64_t kFewRows = 32;
-    const DType in = products[0].left.dtype(), out = products[0].result.dtype();
-    Plan plan{.products = context.workspace.take<cpu::MatmulProduct>(int64_t(products.size())),
-              .tiles = {context.workspace, int64_t(products.size())}};
+    MatmulPlan plan(context.workspace, int64_t(products.size()));
     for (size_t i = 0; i < products.size(); ++i) {
-        if (products[i].left.dtype() != in || products[i].result.dtype() != out) {
-            throw Error(Error::Kind::internal, "matmul: the products of a list differ in type");
-        }
-        cpu::MatmulProduct& product = plan.products[i];
-        product = checked(form, add, products[i]);
+        cpu::MatmulProduct& product = products[i];
         if (choice.streams_rows && form == Form::nt && product.m <= kFewRows) {
             exchange_operands(product);
         }
-        plan.tiles.set(i, {product.m, product.n, product.k}, choice.limits(product));
+        plan.set(i, {product.m, product.n, product.k}, choice.limits(product));
     }
     // Some tiles for each thread, for balance; but a weight gradient's tile packs both operands
     // over all tokens, which only large tiles are worth.
     const int threads = context.threads.size();
-    plan.tiles.cut(threads == 1 ? 1 : form == Form::tn ? threads : 3 * threads);
+    plan.cut(threads == 1 ? 1 : form == Form::tn ? threads : 3 * threads);
     return plan;
 }
 
-void run(Context& context, Form form, bool add, std::span<const Product> products) {
-    if (products.empty()) return;
-    const Choice choice = choose(context.isa, products[0].left.dtype(), products[0].result.dtype());
+void run(Context& context, Form form, bool add, std::span<const Product> list) {
+    if (list.empty()) return;
     const Workspace::Scope scope(context.workspace);
-    const Plan plan = make_plan(context, choice, form, add, products);
-    const int threads = context.threads.size();
-    const int64_t bytes = plan.tiles.scratch_bytes();
-    const auto memory = context.workspace.take<std::byte>(bytes * threads);
-    const auto scratch = context.workspace.take<cpu::MatmulScratch>(threads);
-    for (int i = 0; i < threads; ++i) scratch[size_t(i)] = {.memory = memory.data() + i * bytes};
-    context.threads.parallel_ranges(
-        plan.tiles.count(), 1, [&](int64_t begin, int64_t end, int thread) {
-            for (int64_t i = begin; i < end; ++i) {
-                cpu::MatmulScratch& mine = scratch[size_t(thread)];
-                const PlannedTile now = plan.tiles.at(i);
-                const PlannedTile next = plan.tiles.at(i + threads);  // if all are equally fast
-                mine.next_product =
-                    next.product < 0 ? nullptr : &plan.products[size_t(next.product)];
-                mine.next_tile = next.tile;
-                choice.kernel(plan.products[size_t(now.product)], now.tile, mine);
-            }
-        });
+    const ProductTypes types{form, list[0].left.dtype(), list[0].result.dtype()};
+    const auto products = context.workspace.take<cpu::MatmulProduct>(int64_t(list.size()));
+    for (size_t i = 0; i < list.size(); ++i) {
+        if (list[i].left.dtype() != types.in || list[i].result.dtype() != types.out) {
+            throw Error(Error::Kind::internal, "matmul: the products of a list differ in type");
+        }
+        products[i] = checked(form, add, list[i]);
+    }
+    run_products(context, types, products);
 }
 
 }  // namespace
+
+void run_products(Context& context, const ProductTypes& types,
+                  std::span<cpu::MatmulProduct> products) {
+    const Choice choice = choose(context.isa, types.in, types.out);
+    const Workspace::Scope scope(context.workspace);
+    const MatmulPlan plan = make_plan(context, choice, types.form, products);
+    const int threads = context.threads.size();
+    const int64_t bytes = plan.scratch_bytes();
+    const auto memory = context.workspace.take<std::byte>(bytes * threads);
+    const auto scratch = context.workspace.take<cpu::MatmulScratch>(threads);
+    for (int i = 0; i < threads; ++i) scratch[size_t(i)] = {.memory = memory.data() + i * bytes};
+    context.threads.parallel_ranges(plan.count(), 1, [&](int64_t begin, int64_t end, int thread) {
+        for (int64_t i = begin; i < end; ++i) {
+            cpu::MatmulScratch& mine = scratch[size_t(thread)];
+            const PlannedTile now = plan.at(i);
+            const PlannedTile next = plan.at(i + threads);  // if all are equally fast
+            mine.next_product = next.product < 0 ? nullptr : &products[size_t(next.product)];
+            mine.next_tile = next.tile;
+            choice.kernel(products[size_t(now.product)], now.tile, mine);
+        }
+    });
+}
 
 void matmul_nt(Context& context, const Tensor& x, const Tensor& w, Tensor& y) {
     const Product product{x, w, y};

@@ -13,6 +13,7 @@
 
 #if !defined(__AMX_TILE__)  // the set with tiles uses the AVX-512 instance for f32
 
+#include "ops/cpu/int4.h"
 #include "ops/cpu/matmul_store.h"
 #include "ops/cpu/matmul_vector.h"
 
@@ -91,7 +92,12 @@ constexpr int64_t kMostColumns = 16 * V::kLanes;
 template <class V>
 constexpr int64_t kPanel = int64_t(V::kVectors) * V::kLanes;
 
-/// One tile of the plan while it is computed. Scratch: a panel of b, rows of a, sums.
+/// Of INT4 columns before they are packed: one vector of them over the panel's k.
+template <class V>
+constexpr int64_t kDecoded = int64_t(V::kLanes) * kUnits * V::kPerUnit;
+
+/// One tile of the plan while it is computed. Scratch: a panel of b, rows of a, decoded columns,
+/// sums.
 template <class V, class In, class Out>
 class BlockedProduct {
   public:
@@ -99,7 +105,8 @@ class BlockedProduct {
         : product_(product), tile_(tile) {
         panel_ = reinterpret_cast<uint32_t*>(memory);
         rows_ = panel_ + kPanel<V> * kUnits;
-        sums_ = reinterpret_cast<float*>(rows_ + kMostRows * kUnits);
+        decoded_ = reinterpret_cast<bf16*>(rows_ + kMostRows * kUnits);
+        sums_ = reinterpret_cast<float*>(decoded_ + kDecoded<V>);
         sums_stride_ = (tile.n_count + V::kLanes - 1) / V::kLanes * V::kLanes;
     }
 
@@ -166,9 +173,30 @@ class BlockedProduct {
 
     void pack_panel(int64_t n, int64_t columns, int64_t k, int64_t k_end) {
         for (int64_t j = 0; j < columns; j += V::kLanes) {
-            pack_strip(product_.b, tile_.n_begin + n + j, least(V::kLanes, columns - j), k, k_end,
-                       panel_ + j, kPanel<V>);
+            const int64_t begin = tile_.n_begin + n + j, count = least(V::kLanes, columns - j);
+            if constexpr (sizeof(In) == sizeof(bf16)) {
+                if (product_.b.scale != nullptr) {
+                    pack_strip(decoded(begin, count, k, k_end), 0, count, 0, k_end - k, panel_ + j,
+                               kPanel<V>);
+                    continue;
+                }
+            }
+            pack_strip(product_.b, begin, count, k, k_end, panel_ + j, kPanel<V>);
         }
+    }
+
+    /// INT4 columns as bf16.
+    MatmulOperand decoded(int64_t begin, int64_t count, int64_t k, int64_t k_end) {
+        constexpr int64_t kStride = kUnits * V::kPerUnit;
+        const MatmulOperand& b = product_.b;
+        const Int4Decoder decoder;
+        for (int64_t i = 0; i < count; ++i) {
+            decode_int4(decoder,
+                        static_cast<const int32_t*>(b.data) + (begin + i) * b.stride + k / 8,
+                        b.scale + (begin + i) * b.scale_stride + k / kInt4Group,
+                        (k_end - k) / kInt4Group, decoded_ + i * kStride, kInt4Group);
+        }
+        return {decoded_, kStride, true};
     }
 
     void multiply_panel(const Rows& rows, int64_t n, int64_t columns, int64_t units, bool first) {
@@ -201,6 +229,7 @@ class BlockedProduct {
     const MatmulTile& tile_;
     uint32_t* panel_;  // [kUnits][kPanel]
     uint32_t* rows_;   // [m][kUnits] or [kUnits][kMostRows]
+    bf16* decoded_;    // [kLanes][k of a panel]
     float* sums_;      // [m][sums_stride_]
     int64_t sums_stride_;
 };
@@ -212,7 +241,9 @@ MatmulLimits matmul_limits(const MatmulProduct&) {
     using V = typename VectorOf<In>::Type;
     // A square of rows may end behind the last row, a line of sums in its padding.
     constexpr int64_t kBytes =
-        4 * (kPanel<V> * kUnits + kMostRows * (kUnits + V::kLanes) + kMostRows * kMostColumns<V>);
+        4 *
+        (kPanel<V> * kUnits + kMostRows * (kUnits + V::kLanes) + kMostRows * kMostColumns<V>)+2 *
+        kDecoded<V>;
     return {.m_step = kRows,
             .n_step = V::kLanes,
             .m_most = kMostRows,

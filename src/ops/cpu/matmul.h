@@ -15,6 +15,10 @@ struct MatmulOperand {
     const void* data;
     int64_t stride;     // elements from one stored row to the next
     bool k_contiguous;  // stored [free, k]; otherwise stored [k, free]
+    /// Not null: a weight in INT4, k contiguous. Data are int32 words of eight codes, stride counts
+    /// them; the scales of groups of 32 are bf16 [free, k / 32].
+    const bf16* scale = nullptr;
+    int64_t scale_stride = 0;
 };
 
 /// c[m, n] (+)= Σ_k a[m, k]·b[n, k]

@@ -44,8 +44,12 @@ class Ahead {
 };
 
 /// What x holds of [begin, begin + count) × [k, k_end).
-Ahead ahead_of(const MatmulOperand& x, int64_t begin, int64_t count, int64_t k, int64_t k_end,
-               int64_t steps) {
+[[maybe_unused]] Ahead ahead_of(const MatmulOperand& x, int64_t begin, int64_t count, int64_t k,
+                                int64_t k_end, int64_t steps) {
+    if (x.scale != nullptr) {  // INT4
+        const auto* words = static_cast<const int32_t*>(x.data);
+        return {words + begin * x.stride + k / 8, x.stride * 4, count, (k_end - k) / 2, steps};
+    }
     const auto* data = static_cast<const bf16*>(x.data);
     if (x.k_contiguous) {
         return {data + begin * x.stride + k, x.stride * 2, count, (k_end - k) * 2, steps};

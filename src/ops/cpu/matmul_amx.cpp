@@ -31,7 +31,9 @@
 #include <immintrin.h>
 
 #include "ops/cpu/amx_block.h"
+#include "ops/cpu/int4.h"
 #include "ops/cpu/matmul_ahead.h"
+#include "ops/cpu/matmul_narrow_amx.h"
 #include "ops/cpu/matmul_pack512.h"
 
 namespace hadal::ops::cpu {
@@ -256,6 +258,10 @@ class TileProduct {
         scratch_.packed_begin = tile_.n_begin;
         scratch_.packed_count = tile_.n_count;
         const __mmask16 lanes = first_lanes(width_);
+        if (product_.b.scale != nullptr) {
+            for (int64_t n = 0; n < tile_.n_count; n += 16) pack_int4_strip(n, lanes);
+            return;
+        }
         if (product_.b.k_contiguous) {
             for (int64_t n = 0; n < tile_.n_count; n += 16) {
                 pack_strip<bf16>(product_.b, tile_.n_begin + n, least(16, tile_.n_count - n),
@@ -272,6 +278,26 @@ class TileProduct {
                 pack_two_strips(product_.b, tile_.n_begin + n, tile_.n_count - n, k, pack_end_,
                                 {strip_units(n, k), strip_units(n + 16, k)}, width_, lanes);
             }
+        }
+    }
+
+    /// By way of the memory for rows, which are not packed: an INT4 weight has k contiguous, and so
+    /// has what it meets.
+    void pack_int4_strip(int64_t n, __mmask16 lanes) {
+        const Int4Decoder decoder;
+        const MatmulOperand& b = product_.b;
+        const int64_t count = least(16, tile_.n_count - n);
+        auto* decoded = reinterpret_cast<bf16*>(rows_);
+        for (int64_t k = pack_begin_; k < pack_end_; k += kMultiplied) {
+            const int64_t k_count = least(kMultiplied, pack_end_ - k);
+            for (int64_t i = 0; i < count; ++i) {
+                const int64_t row = tile_.n_begin + n + i;
+                decode_int4(decoder, static_cast<const int32_t*>(b.data) + row * b.stride + k / 8,
+                            b.scale + row * b.scale_stride + k / kInt4Group, k_count / kInt4Group,
+                            decoded + i * kMultiplied, kInt4Group);
+            }
+            pack_strip<bf16>({decoded, kMultiplied, true}, 0, count, 0, k_count, strip_units(n, k),
+                             width_, lanes);
         }
     }
 
@@ -478,9 +504,77 @@ class TileProduct {
     std::byte* sums_;
 };
 
+/// The rows of an INT4 weight: see matmul_narrow_amx.h.
+class Int4Rows {
+  public:
+    static constexpr bool kPromotes = false;
+
+    explicit Int4Rows(const MatmulOperand& weight) : weight_(weight) {}
+
+    void decode(int64_t row, int64_t k, int64_t count, std::byte* to) const {
+        decode_int4(decoder_, words(row, k), scales(row, k), count / kInt4Group,
+                    reinterpret_cast<bf16*>(to), kTileBytes / int64_t(sizeof(bf16)));
+    }
+    RowsAhead ahead(int64_t row, int64_t count, int64_t k, int64_t k_end, int64_t steps) const {
+        return {
+            ahead_of(weight_, row, count, k, k_end, steps),
+            {scales(row, k), weight_.scale_stride * 2, count, (k_end - k) / kInt4Group * 2, steps}};
+    }
+    static float scale(int64_t, int64_t) {
+        return 1;
+    }
+
+  private:
+    const int32_t* words(int64_t row, int64_t k) const {
+        return static_cast<const int32_t*>(weight_.data) + row * weight_.stride + k / 8;
+    }
+    const bf16* scales(int64_t row, int64_t k) const {
+        return weight_.scale + row * weight_.scale_stride + k / kInt4Group;
+    }
+
+    MatmulOperand weight_;
+    Int4Decoder decoder_;
+};
+
+/// Rows of x, which become columns.
+struct Bf16Columns {
+    MatmulOperand x;
+
+    void pack(int64_t begin, int64_t count, int64_t k, int64_t k_end, std::byte* to,
+              int64_t width) const {
+        pack_strip<bf16>(x, begin, count, k, k_end, reinterpret_cast<uint32_t*>(to), width,
+                         first_lanes(width));
+    }
+    static void expand_scales(int64_t, int64_t, int64_t, float*) {}
+};
+
+template <class Out>
+void multiply_narrow(const MatmulProduct& product, const MatmulTile& tile, MatmulScratch& scratch) {
+    const Int4Rows rows(product.a);
+    RowsAhead next;
+    if (const MatmulProduct* after = scratch.next_product;
+        after != nullptr && after->a.scale != nullptr) {
+        next = Int4Rows(after->a).ahead(scratch.next_tile.m_begin,
+                                        least(kBlock, scratch.next_tile.m_count), 0, after->k,
+                                        (after->k + kUnit - 1) / kUnit);
+    }
+    const Bf16Columns columns{product.b};
+    NarrowProduct<Int4Rows, Bf16Columns, Out> narrow(
+        rows, columns, {static_cast<Out*>(product.c), product.c_stride, product.add}, tile,
+        product.k, next, narrow_buffers(scratch.memory));
+    const bool is_packed = scratch.packed_product == &product &&
+                           scratch.packed_begin == tile.n_begin &&
+                           scratch.packed_count == tile.n_count;
+    narrow.compute(is_packed);
+    scratch.packed_product = narrow.packs_once() ? &product : nullptr;
+    scratch.packed_begin = tile.n_begin;
+    scratch.packed_count = tile.n_count;
+}
+
 }  // namespace
 
 MatmulLimits matmul_amx_limits(const MatmulProduct& product) {
+    if (product.a.scale != nullptr) return narrow_limits();
     MatmulLimits limits = {.m_step = kBlock,
                            .n_step = kBlock,
                            .m_most = kMostSide,
@@ -499,6 +593,7 @@ MatmulLimits matmul_amx_limits(const MatmulProduct& product) {
 
 template <class Out>
 void matmul_amx_tile(const MatmulProduct& product, const MatmulTile& tile, MatmulScratch& scratch) {
+    if (product.a.scale != nullptr) return multiply_narrow<Out>(product, tile, scratch);
     TileProduct<Out>(product, tile, scratch).compute();
 }
 template void matmul_amx_tile<bf16>(const MatmulProduct&, const MatmulTile&, MatmulScratch&);

@@ -54,6 +54,9 @@ struct Fp8Scratch {
     const Fp8Product* packed_product = nullptr;
     int64_t packed_begin = 0;
     int64_t packed_count = 0;
+    const Fp8Product* next_product =
+        nullptr;  // what this thread will probably be given next: worth fetching
+    MatmulTile next_tile{};
 };
 
 /// Vector registers: one block of k after another, codes to bf16, their product by matmul_tile,

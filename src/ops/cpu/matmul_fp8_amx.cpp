@@ -12,7 +12,7 @@
 // one tile. A code of an operand that meets 256 others costs a thirtieth of its arithmetic.
 //
 // Few rows (decoding a text) exchange the operands: the weight is then the operand that is not
-// transposed.
+// transposed, and V3's codes and blocks take the way of matmul_narrow_amx.h.
 #include "ops/cpu/matmul_fp8.h"
 
 #if defined(__AMX_BF16__)
@@ -21,6 +21,7 @@
 
 #include "ops/cpu/amx_block.h"
 #include "ops/cpu/matmul_fp8_pack.h"
+#include "ops/cpu/matmul_narrow_amx.h"
 #include "ops/cpu/matmul_pack512.h"
 
 namespace hadal::ops::cpu {
@@ -168,31 +169,14 @@ class TileProduct {
     }
 
     void compute() {
-        if (tile_.n_count <= kBlock &&
-            column_bytes(product_.k) <= int64_t(sizeof buffers_.columns)) {
-            compute_few_columns();
-        } else {
-            for (int64_t k = 0; k < product_.k || k == 0; k += kPart) {
-                decode_columns(k, least(k + kPart, product_.k));
-                compute_part(k);
-            }
+        for (int64_t k = 0; k < product_.k || k == 0; k += kPart) {
+            decode_columns(k, least(k + kPart, product_.k));
+            compute_part(k);
         }
         _tile_release();
     }
 
   private:
-    /// Few rows by a weight, operands exchanged: all columns fit, and 32 rows of the weight at a
-    /// time are read from end to end.
-    void compute_few_columns() {
-        decode_columns(0, product_.k);
-        const int64_t end = tile_.m_begin + tile_.m_count;
-        for (int64_t m = tile_.m_begin; m < end; m += kBlock) {
-            tile_.m_begin = m;
-            tile_.m_count = least(kBlock, end - m);
-            for (int64_t k = 0; k < product_.k || k == 0; k += kPart) compute_part(k);
-        }
-    }
-
     void compute_part(int64_t k) {
         begin_ = k;
         end_ = least(k + kPart, product_.k);
@@ -203,11 +187,6 @@ class TileProduct {
     int64_t steps() const {
         return (end_ - begin_ + kStep - 1) / kStep;
     }
-    /// Of the tile's columns over `k` values.
-    int64_t column_bytes(int64_t k) const {
-        return (tile_.n_count + 15) / 16 * width_ * ((k + kStep - 1) / kStep) * 64;
-    }
-
     /// Strip after strip: [k/2][width_] pairs.
     void decode_columns(int64_t begin, int64_t end) {
         columns_begin_ = begin;
@@ -357,7 +336,7 @@ class TileProduct {
     }
 
     const Fp8Product& product_;
-    MatmulTile tile_;  // what is computed of it now
+    const MatmulTile& tile_;
     Fp8Scratch& scratch_;
     Buffers& buffers_;
     int64_t width_;              // of a strip: 16, or fewer columns where the tile has fewer
@@ -368,9 +347,86 @@ class TileProduct {
     Promotion<Out> promotion_;
 };
 
+/// Rows of an E4M3 weight that share scales by 32.
+class Fp8Rows {
+  public:
+    static constexpr bool kPromotes = true;
+
+    explicit Fp8Rows(const Fp8Operand& weight) : weight_(weight) {}
+
+    static bool can_read(const Fp8Product& product) {
+        const Fp8Scales& scales = product.a.scales;
+        return product.c_transposed && product.a.code == Code::e4m3 && product.a.k_contiguous &&
+               product.b.k_contiguous && product.block == kPromoted &&
+               (scales.data == nullptr || scales.free_tile % kBlock == 0 ||
+                scales.free_tile >= product.m);
+    }
+
+    void decode(int64_t row, int64_t k, int64_t count, std::byte* to) const {
+        const __m512i codes = _mm512_maskz_loadu_epi8(first_bytes(count), codes_of(row, k));
+        __m512i values[2];
+        decoder_.decode(codes, values);
+        _mm512_store_si512(to, values[0]);
+        _mm512_store_si512(to + kTileBytes, values[1]);
+    }
+    RowsAhead ahead(int64_t row, int64_t count, int64_t k, int64_t k_end, int64_t steps) const {
+        return {{codes_of(row, k), weight_.stride, count, k_end - k, steps}, {}};
+    }
+    float scale(int64_t row, int64_t k) const {
+        float scale;
+        expand_scales(weight_.scales, row, 1, k, &scale);
+        return scale;
+    }
+
+  private:
+    const uint8_t* codes_of(int64_t row, int64_t k) const {
+        return static_cast<const uint8_t*>(weight_.data) + row * weight_.stride + k;
+    }
+
+    Fp8Operand weight_;
+    Decoder512 decoder_{kE4M3Table};
+};
+
+/// Rows of x, in bf16 or in codes, which become columns.
+struct Fp8Columns {
+    Fp8Operand x;
+
+    void pack(int64_t begin, int64_t count, int64_t k, int64_t k_end, std::byte* to,
+              int64_t width) const {
+        ColumnDecoder(x, k, k_end, width).decode(begin, count, to, 0);
+    }
+    void expand_scales(int64_t begin, int64_t count, int64_t k, float* to) const {
+        cpu::expand_scales(x.scales, begin, count, k, to);
+    }
+};
+
+template <class Out>
+void multiply_narrow(const Fp8Product& product, const MatmulTile& tile, Fp8Scratch& scratch) {
+    const Fp8Rows rows(product.a);
+    const Fp8Columns columns{product.b};
+    RowsAhead next;
+    if (const Fp8Product* after = scratch.next_product;
+        after != nullptr && Fp8Rows::can_read(*after)) {
+        next = Fp8Rows(after->a).ahead(scratch.next_tile.m_begin,
+                                       least(kBlock, scratch.next_tile.m_count), 0, after->k,
+                                       (after->k + kUnit - 1) / kUnit);
+    }
+    NarrowProduct<Fp8Rows, Fp8Columns, Out> narrow(
+        rows, columns, {static_cast<Out*>(product.c), product.c_stride, product.add}, tile,
+        product.k, next, narrow_buffers(scratch.memory));
+    const bool is_packed = scratch.packed_product == &product &&
+                           scratch.packed_begin == tile.n_begin &&
+                           scratch.packed_count == tile.n_count;
+    narrow.compute(is_packed);
+    scratch.packed_product = narrow.packs_once() ? &product : nullptr;
+    scratch.packed_begin = tile.n_begin;
+    scratch.packed_count = tile.n_count;
+}
+
 }  // namespace
 
-MatmulLimits matmul_fp8_amx_limits(const Fp8Product&) {
+MatmulLimits matmul_fp8_amx_limits(const Fp8Product& product) {
+    if (Fp8Rows::can_read(product)) return narrow_limits();
     return {.m_step = kBlock,
             .n_step = kBlock,
             .m_most = kMostSide,
@@ -381,6 +437,7 @@ MatmulLimits matmul_fp8_amx_limits(const Fp8Product&) {
 
 template <class Out>
 void matmul_fp8_amx_tile(const Fp8Product& product, const MatmulTile& tile, Fp8Scratch& scratch) {
+    if (Fp8Rows::can_read(product)) return multiply_narrow<Out>(product, tile, scratch);
     TileProduct<Out>(product, tile, scratch).compute();
 }
 template void matmul_fp8_amx_tile<bf16>(const Fp8Product&, const MatmulTile&, Fp8Scratch&);
