@@ -51,9 +51,8 @@ double weight_bytes(const model::Model& model, int64_t batch) {
         if (parameter.in_mtp || (parameter.role == model::Role::embedding && !is_head)) continue;
         const double share =
             parameter.role == model::Role::expert ? 1 - std::pow(1 - chosen, double(batch)) : 1.0;
-        const bool codes_only = parameter.linear != nullptr && parameter.tensor->empty();
-        bytes += share *
-                 double(codes_only ? parameter.linear->codes.bytes() : parameter.tensor->bytes());
+        bytes += share * double(parameter.linear != nullptr ? model::held_bytes(*parameter.linear)
+                                                            : parameter.tensor->bytes());
     }
     return bytes;
 }

@@ -62,22 +62,22 @@ model::Model open_gguf(const std::filesystem::path& path, std::optional<DType> d
 }  // namespace
 
 model::Model open_model(const std::filesystem::path& directory, std::optional<DType> dtype,
-                        int64_t positions, model::Fp8Weights fp8) {
+                        int64_t positions, model::CodedWeights coded) {
     require_path(directory);
     if (is_gguf_file(directory)) return open_gguf(directory, dtype, positions);
     const model::ModelConfig config = model::read_config(directory);
     const DType stored = config.dtype == DType::f32 ? DType::f32 : DType::bf16;
     std::vector<std::string> unknown;
     model::Model model =
-        model::load_model(directory, dtype.value_or(stored), positions, &unknown, fp8);
+        model::load_model(directory, dtype.value_or(stored), positions, &unknown, coded);
     warn_of_unknown(unknown, directory);
     return model;
 }
 
 model::Model scored_model_argument(const Arguments& arguments, int64_t positions,
-                                   model::Fp8Weights fp8) {
+                                   model::CodedWeights coded) {
     if (!arguments.flag("--fp8")) {
-        return model_argument(arguments, positions, fp8);
+        return model_argument(arguments, positions, coded);
     }
     if (arguments.globals().dtype.value_or(DType::bf16) != DType::bf16) {
         throw Error(Error::Kind::usage, "--fp8 computes in bf16 besides, not in f32");
@@ -95,8 +95,9 @@ Option fp8_option() {
             .help = "quantise activations too, as FP8 training does; for block-FP8 models"};
 }
 
-model::Model model_argument(const Arguments& arguments, int64_t positions, model::Fp8Weights fp8) {
-    return open_model(arguments.path("MODEL"), arguments.globals().dtype, positions, fp8);
+model::Model model_argument(const Arguments& arguments, int64_t positions,
+                            model::CodedWeights coded) {
+    return open_model(arguments.path("MODEL"), arguments.globals().dtype, positions, coded);
 }
 
 }  // namespace hadal::cli

@@ -12,7 +12,8 @@ namespace {
 
 int64_t read_ahead(const Linear& linear) {
     int64_t bytes = 0;
-    for (const Tensor* tensor : {&linear.weight, &linear.codes.codes, &linear.codes.scale}) {
+    for (const Tensor* tensor : {&linear.weight, &linear.codes.codes, &linear.codes.scale,
+                                 &linear.int4.packed, &linear.int4.scale}) {
         if (tensor->empty()) continue;
         hadal::read_ahead({tensor->data(), size_t(tensor->bytes())});
         bytes += tensor->bytes();
@@ -23,7 +24,7 @@ int64_t read_ahead(const Linear& linear) {
 int64_t expert_bytes(const FeedForwardWeights& expert) {
     int64_t bytes = 0;
     for (const Linear* linear : {&expert.gate_proj, &expert.up_proj, &expert.down_proj})
-        bytes += linear->weight.bytes() + linear->codes.bytes();
+        bytes += held_bytes(*linear);
     return bytes;
 }
 

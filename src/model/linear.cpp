@@ -6,6 +6,7 @@
 
 #include "ops/matmul.h"
 #include "ops/matmul_fp8.h"
+#include "ops/matmul_int4.h"
 #include "ops/permute.h"
 #include "ops/quantize.h"
 
@@ -93,6 +94,14 @@ bool is_fp8(std::span<const LinearRows> list) {
     return !list.empty() && list.front().operand.fp8.has_value();
 }
 
+/// Where bf16 operands meet codes of a checkpoint.
+bool is_int4(const Linear& linear) {
+    return !linear.int4.packed.empty();
+}
+bool is_codes_only(const Linear& linear) {
+    return linear.weight.empty() && !is_int4(linear);
+}
+
 std::vector<ops::Product> products_of(std::span<const LinearRows> list) {
     std::vector<ops::Product> products;
     products.reserve(list.size());
@@ -102,9 +111,24 @@ std::vector<ops::Product> products_of(std::span<const LinearRows> list) {
     return products;
 }
 
-/// Whether bf16 operands meet codes of a checkpoint.
-bool is_codes_only(const Linear& linear) {
-    return linear.weight.empty();
+/// A list in which each weight is held in a way of its own: the experts of a checkpoint, some of
+/// which may be in codes and others not.
+void bf16_products(Context& context, std::span<const LinearRows> list) {
+    std::vector<ops::Product> of_values;
+    std::vector<ops::ProductW8A16> of_tiles;
+    std::vector<ops::ProductInt4> of_int4;
+    for (const auto& [x, linear, y] : list) {
+        if (is_int4(linear)) {
+            of_int4.push_back({x.values, linear.int4, y});
+        } else if (is_codes_only(linear)) {
+            of_tiles.push_back({x.values, linear.codes, y});
+        } else {
+            of_values.push_back({x.values, linear.weight, y});
+        }
+    }
+    ops::matmul_nt(context, of_values);
+    ops::matmul_nt(context, of_tiles);
+    ops::matmul_nt(context, of_int4);
 }
 
 /// Quantises what has no tiles and hands the list to `multiply`.
@@ -174,14 +198,14 @@ void gather(Context& context, const Operand& x, const Tensor& row_source, int64_
 
 void Linear::forward(Context& context, const Operand& x, Tensor& y) const {
     if (x.fp8) return forward(context, std::vector<LinearRows>{{x, *this, y}});
+    if (is_int4(*this)) return ops::matmul_nt(context, x.values, int4, y);
     if (is_codes_only(*this)) return ops::matmul_nt(context, x.values, codes, y);
     ops::matmul_nt(context, x.values, weight, y);
 }
 
 void Linear::forward_add(Context& context, const Operand& x, Tensor& y) const {
-    if (!x.fp8 && is_codes_only(*this)) {
-        return ops::matmul_nt_add(context, x.values, codes, y);
-    }
+    if (!x.fp8 && is_int4(*this)) return ops::matmul_nt_add(context, x.values, int4, y);
+    if (!x.fp8 && is_codes_only(*this)) return ops::matmul_nt_add(context, x.values, codes, y);
     if (!x.fp8) return ops::matmul_nt_add(context, x.values, weight, y);
     const LinearRows rows{x, *this, y};
     fp8_products(context, {&rows, 1}, &Linear::codes, [&](const auto& products) {
@@ -190,15 +214,7 @@ void Linear::forward_add(Context& context, const Operand& x, Tensor& y) const {
 }
 
 void Linear::forward(Context& context, std::span<const LinearRows> list) {
-    if (!is_fp8(list) && !list.empty() && is_codes_only(list.front().linear)) {
-        std::vector<ops::ProductW8A16> products;
-        products.reserve(list.size());
-        for (const LinearRows& rows : list) {
-            products.push_back({rows.operand.values, rows.linear.codes, rows.result});
-        }
-        return ops::matmul_nt(context, products);
-    }
-    if (!is_fp8(list)) return ops::matmul_nt(context, products_of(list));
+    if (!is_fp8(list)) return bf16_products(context, list);
     fp8_products(context, list, &Linear::codes,
                  [&](const auto& products) { ops::matmul_nt(context, products); });
 }
@@ -263,6 +279,11 @@ void quantize_weights(Context& context, std::span<Linear* const> linears, const 
         if (along_out != format.tiling) list.push_back({linear->weight, linear->codes_along_out});
     }
     ops::quantize_tiles(context, list);
+}
+
+int64_t held_bytes(const Linear& linear) {
+    if (is_int4(linear)) return linear.int4.bytes();
+    return is_codes_only(linear) ? linear.codes.bytes() : linear.weight.bytes();
 }
 
 int64_t code_bytes(const Shape& weight, const Fp8Format& format) {

@@ -9,6 +9,7 @@
 
 #include "core/context.h"
 #include "core/tensor.h"
+#include "formats/int4_group.h"
 #include "formats/scale_tile.h"
 #include "model/activation.h"
 #include "model/precision.h"
@@ -53,6 +54,9 @@ struct Linear {
     TiledMatrix codes = {};
     /// As the input gradient reads them, in tiles along `out`; the same where tiles are square.
     TiledMatrix codes_along_out = {};
+    /// Codes of a checkpoint in INT4; empty without. They serve forward of bf16 operands, and
+    /// there is no weight then.
+    formats::Int4Matrix int4 = {};
 
     /// y = x·Wᵀ.   x [tokens, in], y [tokens, out]
     void forward(Context& context, const Operand& x, Tensor& y) const;
@@ -86,6 +90,8 @@ struct LinearGradientRows {
 /// Quantises weights, with memory of their own for the codes: after every change of the masters.
 void quantize_weights(Context& context, std::span<Linear* const> linears, const Fp8Format& format);
 
+/// Bytes that a pass reads of a linear layer that is held so.
+int64_t held_bytes(const Linear& linear);
 /// Bytes of the codes and scales of a weight.
 int64_t code_bytes(const Shape& weight, const Fp8Format& format);
 

@@ -331,17 +331,20 @@ void check_parameters(const ModelConfig& config, const checkpoint::HuggingFace& 
 
 Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files,
                      const Precision& precision, std::vector<std::string>* unknown,
-                     Fp8Weights fp8) {
+                     CodedWeights coded) {
     check_parameters(config, files);
     Weights weights;
     for (const Parameter& parameter : parameters(config, weights)) {
         // Attention in absorbed form takes kv_b_proj apart by heads, and not only multiplies by it.
-        const checkpoint::TensorInfo* stored = files.find(parameter.name);  // none: INT4
-        const bool in_place = fp8 == Fp8Weights::in_place && parameter.linear != nullptr &&
-                              precision.dtype == DType::bf16 && stored != nullptr &&
-                              stored->dtype == DType::f8_e4m3 &&
+        const bool in_place = coded == CodedWeights::in_place && parameter.linear != nullptr &&
+                              precision.dtype == DType::bf16 &&
                               !parameter.name.ends_with("kv_b_proj.weight");
-        if (in_place) {
+        const checkpoint::TensorInfo* stored = files.find(parameter.name);  // none: INT4
+        if (in_place && stored == nullptr) {
+            parameter.linear->int4 = files.load_int4(parameter.name);
+            continue;
+        }
+        if (in_place && stored->dtype == DType::f8_e4m3) {
             parameter.linear->codes = files.load_tiles(parameter.name);
             continue;
         }

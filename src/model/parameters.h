@@ -133,18 +133,18 @@ ModelConfig stored_config(const checkpoint::HuggingFace& files);
 /// Error(corrupt_file) names a parameter that the files lack or hold in another shape. Reads
 /// headers only.
 void check_parameters(const ModelConfig& config, const checkpoint::HuggingFace& files);
-/// What becomes of weights that a checkpoint holds in block-FP8.
-enum class Fp8Weights {
+/// What becomes of weights that a checkpoint holds in block-FP8 or INT4.
+enum class CodedWeights {
     as_values,  // multiplied by their scales into the model's type: for training and gradients
-    in_place    // linear layers read the codes where the file is mapped, a byte a weight; forward
-                // only
+    in_place    // bf16 models: linear layers read the codes where the file is mapped, a byte a
+                // weight or half of one; forward only
 };
 /// Maps the weights of an opened checkpoint; zero-copy where the file's type is `dtype`, converted
 /// otherwise. Missing tensors and wrong shapes are an Error(corrupt_file) with the name; unknown
 /// tensors are listed in `unknown`.
 Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files,
                      const Precision& precision, std::vector<std::string>* unknown = nullptr,
-                     Fp8Weights fp8 = Fp8Weights::as_values);
+                     CodedWeights coded = CodedWeights::as_values);
 /// The weights of a block-FP8 checkpoint as they lie there: linear layers have codes and no
 /// weights, for passes in FP8 (Precision(Fp8Recipe())). Error(bad_input) if it is none.
 Weights load_codes(const ModelConfig& config, const checkpoint::HuggingFace& files,

@@ -189,11 +189,11 @@ LossResult empty_result(const Saved& saved) {
 }  // namespace
 
 Model load_model(const std::filesystem::path& directory, DType dtype, int64_t positions,
-                 std::vector<std::string>* unknown, Fp8Weights fp8) {
+                 std::vector<std::string>* unknown, CodedWeights coded) {
     const auto files = checkpoint::HuggingFace::open(directory);
     Model model;
     model.config = stored_config(files);
-    model.weights = load_weights(model.config, files, dtype, unknown, fp8);
+    model.weights = load_weights(model.config, files, dtype, unknown, coded);
     bring_experts_when_chosen(model.weights);
     model.cos_sin = table_for(model.config, positions, dtype);
     return model;

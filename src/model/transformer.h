@@ -29,10 +29,10 @@ struct Model {
 
 /// Reads config.json and maps the weights (see load_weights). `dtype` is the type to compute in:
 /// bf16 or f32. `positions`: no sequence will be longer; 0 stands for
-/// max_position_embeddings, which no larger number exceeds. `fp8` as load_weights.
+/// max_position_embeddings, which no larger number exceeds. `coded` as load_weights.
 Model load_model(const std::filesystem::path& directory, DType dtype, int64_t positions = 0,
                  std::vector<std::string>* unknown = nullptr,
-                 Fp8Weights fp8 = Fp8Weights::as_values);
+                 CodedWeights coded = CodedWeights::as_values);
 /// The same of a block-FP8 checkpoint, for whole sequences only: linear layers multiply its codes
 /// by quantised activations, as the training that wrote it did.
 Model load_fp8_model(const std::filesystem::path& directory, int64_t positions = 0,

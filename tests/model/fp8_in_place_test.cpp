@@ -40,7 +40,7 @@ TEST_CASE("fp8 in place: logits are as near to float32's as those of weights rou
         const Model exact = load_model(test::golden_path("fp8"), DType::f32);
         const Model rounded = load_model(test::golden_path("fp8"), DType::bf16);
         const Model in_place =
-            load_model(test::golden_path("fp8"), DType::bf16, 0, nullptr, Fp8Weights::in_place);
+            load_model(test::golden_path("fp8"), DType::bf16, 0, nullptr, CodedWeights::in_place);
         const auto& layer = in_place.weights.layers[0];
         CHECK(layer.self_attn.o_proj.weight.empty());
         CHECK(layer.self_attn.o_proj.codes.codes.dtype() == DType::f8_e4m3);
@@ -57,7 +57,7 @@ TEST_CASE("fp8 in place: logits are as near to float32's as those of weights rou
 TEST_CASE("fp8 in place: generation over the cache agrees with the whole pass, in any chunks") {
     test::Machine machine;
     const Model model =
-        load_model(test::golden_path("fp8"), DType::bf16, 0, nullptr, Fp8Weights::in_place);
+        load_model(test::golden_path("fp8"), DType::bf16, 0, nullptr, CodedWeights::in_place);
     Tensor ids = Tensor::zeros({9}, DType::i32);
     for (int32_t i = 0; i < 9; ++i) ids.values<int32_t>()[size_t(i)] = (7 * i + 3) % 50;
     const std::vector<int32_t> pages = {0};

@@ -80,4 +80,10 @@ MatmulLimits matmul_amx_limits(const MatmulProduct& product);
 template <class Out>
 void matmul_amx_tile(const MatmulProduct& product, const MatmulTile& tile, MatmulScratch& scratch);
 
+/// The same where a is an INT4 weight and b few rows of x: what the two above pass on.
+MatmulLimits matmul_int4_amx_limits();
+template <class Out>
+void matmul_int4_amx_tile(const MatmulProduct& product, const MatmulTile& tile,
+                          MatmulScratch& scratch);
+
 }  // namespace hadal::ops::cpu

@@ -357,7 +357,7 @@ class Fp8Rows {
     static bool can_read(const Fp8Product& product) {
         const Fp8Scales& scales = product.a.scales;
         return product.c_transposed && product.a.code == Code::e4m3 && product.a.k_contiguous &&
-               product.b.k_contiguous && product.block == kPromoted &&
+               product.b.k_contiguous && product.block == kPromoted && product.k > 0 &&
                (scales.data == nullptr || scales.free_tile % kBlock == 0 ||
                 scales.free_tile >= product.m);
     }

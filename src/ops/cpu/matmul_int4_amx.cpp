@@ -1,0 +1,95 @@
+// Few rows by an INT4 weight on AMX tile registers: the operands exchanged, see
+// matmul_narrow_amx.h.
+#include "ops/cpu/matmul.h"
+
+#if defined(__AMX_BF16__)
+
+#include <immintrin.h>
+
+#include "ops/cpu/int4.h"
+#include "ops/cpu/matmul_narrow_amx.h"
+#include "ops/cpu/matmul_pack512.h"
+
+namespace hadal::ops::cpu {
+namespace {
+
+/// The rows of an INT4 weight: see matmul_narrow_amx.h.
+class Int4Rows {
+  public:
+    static constexpr bool kPromotes = false;
+
+    explicit Int4Rows(const MatmulOperand& weight) : weight_(weight) {}
+
+    void decode(int64_t row, int64_t k, int64_t count, std::byte* to) const {
+        decode_int4(decoder_, words(row, k), scales(row, k), count / kInt4Group,
+                    reinterpret_cast<bf16*>(to), kTileBytes / int64_t(sizeof(bf16)));
+    }
+    RowsAhead ahead(int64_t row, int64_t count, int64_t k, int64_t k_end, int64_t steps) const {
+        return {
+            ahead_of(weight_, row, count, k, k_end, steps),
+            {scales(row, k), weight_.scale_stride * 2, count, (k_end - k) / kInt4Group * 2, steps}};
+    }
+    static float scale(int64_t, int64_t) {
+        return 1;
+    }
+
+  private:
+    const int32_t* words(int64_t row, int64_t k) const {
+        return static_cast<const int32_t*>(weight_.data) + row * weight_.stride + k / 8;
+    }
+    const bf16* scales(int64_t row, int64_t k) const {
+        return weight_.scale + row * weight_.scale_stride + k / kInt4Group;
+    }
+
+    MatmulOperand weight_;
+    Int4Decoder decoder_;
+};
+
+/// Rows of x, which become columns.
+struct Bf16Columns {
+    MatmulOperand x;
+
+    void pack(int64_t begin, int64_t count, int64_t k, int64_t k_end, std::byte* to,
+              int64_t width) const {
+        pack_strip<bf16>(x, begin, count, k, k_end, reinterpret_cast<uint32_t*>(to), width,
+                         first_lanes(width));
+    }
+    static void expand_scales(int64_t, int64_t, int64_t, float*) {}
+};
+
+}  // namespace
+
+MatmulLimits matmul_int4_amx_limits() {
+    return narrow_limits();
+}
+
+template <class Out>
+void matmul_int4_amx_tile(const MatmulProduct& product, const MatmulTile& tile,
+                          MatmulScratch& scratch) {
+    const Int4Rows rows(product.a);
+    RowsAhead next;
+    if (const MatmulProduct* after = scratch.next_product;
+        after != nullptr && after->a.scale != nullptr) {
+        next = Int4Rows(after->a).ahead(scratch.next_tile.m_begin,
+                                        least(kBlock, scratch.next_tile.m_count), 0, after->k,
+                                        (after->k + kUnit - 1) / kUnit);
+    }
+    const Bf16Columns columns{product.b};
+    NarrowProduct<Int4Rows, Bf16Columns, Out> narrow(
+        rows, columns, {static_cast<Out*>(product.c), product.c_stride, product.add}, tile,
+        product.k, next, narrow_buffers(scratch.memory));
+    const bool is_packed = scratch.packed_product == &product &&
+                           scratch.packed_begin == tile.n_begin &&
+                           scratch.packed_count == tile.n_count;
+    narrow.compute(is_packed);
+    scratch.packed_product = narrow.packs_once() ? &product : nullptr;
+    scratch.packed_begin = tile.n_begin;
+    scratch.packed_count = tile.n_count;
+}
+
+template void matmul_int4_amx_tile<bf16>(const MatmulProduct&, const MatmulTile&, MatmulScratch&);
+template void matmul_int4_amx_tile<float>(const MatmulProduct&, const MatmulTile&, MatmulScratch&);
+
+}  // namespace hadal::ops::cpu
+
+#endif
