@@ -60,6 +60,7 @@ const std::vector<Service::Route>& Service::routes() {
         {"POST", "/chat/completions", &Service::chat, true},
         {"POST", "/tokenize", &Service::tokenize, true},
         {"POST", "/detokenize", &Service::detokenize, true},
+        {"GET", "/tokenizer_info", &Service::tokenizer_info, true},
         {"POST", "/embeddings", &Service::embeddings, false},
         {"GET", "/models", &Service::models, false},
         {"GET", "/hadal/live", &Service::live, false},
@@ -191,6 +192,10 @@ void Service::model(const ExchangePtr& exchange, std::string_view name) {
 
 void Service::tokenize(const ExchangePtr& exchange) {
     exchange->send({.body = tokenize_answer(exchange->request().body, served_)});
+}
+
+void Service::tokenizer_info(const ExchangePtr& exchange) {
+    exchange->send({.body = serve::tokenizer_info(served_)});
 }
 
 void Service::detokenize(const ExchangePtr& exchange) {

@@ -58,6 +58,7 @@ class Service {
     void models(const ExchangePtr& exchange);
     void model(const ExchangePtr& exchange, std::string_view name);
     void tokenize(const ExchangePtr& exchange);
+    void tokenizer_info(const ExchangePtr& exchange);
     void detokenize(const ExchangePtr& exchange);
     void embeddings(const ExchangePtr& exchange);
     void live(const ExchangePtr& exchange);

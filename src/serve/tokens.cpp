@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "infer/text_prompt.h"
 #include "serve/api_error.h"
 #include "serve/json_fields.h"
@@ -31,13 +32,30 @@ std::string tokenize_answer(std::string_view body, const ServedModel& model) {
     auto text = fields.text("prompt", body.size());
     if (!text) text = fields.text("text", body.size());
     if (!text) throw ApiError::field("prompt", "'prompt' is missing");
-    const bool parse_special = fields.boolean("parse_special").value_or(false);
+    const bool parse_special = fields.boolean("parse_special").value_or(true);
     const bool with_bos = fields.boolean("add_special_tokens").value_or(true);
     const std::vector<int32_t> ids = with_bos
                                          ? infer::prompt_ids(model.tokenizer, *text, parse_special)
                                          : model.tokenizer.encode(*text, parse_special);
     return Json({{"count", ids.size()}, {"max_model_len", model.most_tokens}, {"tokens", ids}})
         .dump();
+}
+
+std::string tokenizer_info(const ServedModel& model) {
+    const text::Tokenizer& tokenizer = model.tokenizer;
+    const auto token = [&](std::optional<int32_t> id) {
+        return id ? Json(tokenizer.token_bytes(*id)) : Json();
+    };
+    Json info = {{"bos_token", token(tokenizer.bos_id())},
+                 {"eos_token", token(tokenizer.eos_id())},
+                 {"pad_token", token(tokenizer.pad_id())},
+                 {"add_bos_token", tokenizer.add_bos()},
+                 {"vocab_size", tokenizer.vocab_size()}};
+    if (const std::string& config = tokenizer.content().config_json; !config.empty()) {
+        const nlohmann::json parsed = parse_json(config, "tokenizer_config.json");
+        if (parsed.contains("chat_template")) info["chat_template"] = parsed["chat_template"];
+    }
+    return info.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string detokenize_answer(std::string_view body, const ServedModel& model) {

@@ -177,14 +177,18 @@ TEST_CASE("service: the models, under every prefix and name") {
 TEST_CASE("service: tokens of a text and back") {
     test::ServedFixture served;
     const std::string text = "näive <｜User｜> 中文";
-    const json tokens = served.json("/tokenize", {{"prompt", text}});
+    const json tokens = served.json("/tokenize", {{"prompt", text}, {"parse_special", false}});
     CHECK(tokens["count"] == tokens["tokens"].size());
     CHECK(tokens["tokens"][0] == *served.tokenizer.bos_id());
-    const json plain = served.json("/tokenize", {{"prompt", text}, {"add_special_tokens", false}});
+    const json plain = served.json(
+        "/tokenize", {{"prompt", text}, {"add_special_tokens", false}, {"parse_special", false}});
     CHECK(plain["tokens"].get<std::vector<int32_t>>() == served.tokenizer.encode(text));
     CHECK(served.json("/detokenize", {{"tokens", plain["tokens"]}})["prompt"] == text);
-    const json parsed = served.json("/tokenize", {{"prompt", text}, {"parse_special", true}});
+    const json parsed = served.json("/tokenize", {{"prompt", text}});
     CHECK(parsed["count"] < tokens["count"]);
+    const json info = json::parse(served.ask("GET", "/tokenizer_info")->response().body);
+    const json eos = {{"prompt", info["eos_token"]}, {"add_special_tokens", false}};
+    CHECK(served.json("/tokenize", eos)["tokens"] == json({*served.tokenizer.eos_id()}));
 }
 
 TEST_CASE("service: the engine's figures, and the page with its policy") {
