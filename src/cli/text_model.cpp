@@ -11,32 +11,6 @@ namespace hadal::cli {
 
 namespace {
 
-struct Speculation {
-    int64_t draft_tokens = 0;
-    infer::DraftSource source = infer::DraftSource::mtp;
-};
-
-/// --speculate: "off", how many tokens the MTP module guesses, or "text:" and how many are looked
-/// up in the text itself. Without the option: one by the module where the model has one.
-Speculation speculation(const Arguments& arguments, const model::ModelConfig& config) {
-    constexpr int64_t kMost = 16;
-    constexpr std::string_view kText = "text:";
-    if (!arguments.has("--speculate")) {
-        return {.draft_tokens = config.num_nextn_predict_layers > 0 ? 1 : 0};
-    }
-    const std::string& value = arguments.text("--speculate");
-    if (value == "off") return {};
-    if (!value.starts_with(kText)) return {arguments.integer("--speculate", 1, kMost)};
-    int64_t count = 0;
-    const char* begin = value.data() + kText.size();
-    const auto [end, error] = std::from_chars(begin, value.data() + value.size(), count);
-    if (error != std::errc() || end != value.data() + value.size() || count < 1 || count > kMost) {
-        throw Error(Error::Kind::usage,
-                    concat("--speculate text:K wants K from 1 to ", kMost, ", got '", value, "'"));
-    }
-    return {count, infer::DraftSource::prompt_lookup};
-}
-
 /// A model directory's tokenizer, or that in a GGUF file.
 text::Tokenizer tokenizer_of(const std::filesystem::path& path, const model::ModelConfig& config) {
     if (!is_gguf_file(path)) return text::Tokenizer::load(path);
@@ -71,6 +45,34 @@ TextModel text_model_argument(const Arguments& arguments, int64_t positions) {
     return open_text_model(arguments.path("MODEL"), arguments.globals().dtype, positions);
 }
 
+Option speculate_option() {
+    return {
+        .name = "--speculate",
+        .value = "off|K|text:K",
+        .help = "tokens guessed per step, by the MTP module (default 1) or from the text itself"};
+}
+
+/// --speculate: "off", how many tokens the MTP module guesses, or "text:" and how many are looked
+/// up in the text itself. Without the option: one by the module where the model has one.
+Speculation speculation_argument(const Arguments& arguments, const model::ModelConfig& config) {
+    constexpr int64_t kMost = 16;
+    constexpr std::string_view kText = "text:";
+    if (!arguments.has("--speculate")) {
+        return {.draft_tokens = config.num_nextn_predict_layers > 0 ? 1 : 0};
+    }
+    const std::string& value = arguments.text("--speculate");
+    if (value == "off") return {};
+    if (!value.starts_with(kText)) return {arguments.integer("--speculate", 1, kMost)};
+    int64_t count = 0;
+    const char* begin = value.data() + kText.size();
+    const auto [end, error] = std::from_chars(begin, value.data() + value.size(), count);
+    if (error != std::errc() || end != value.data() + value.size() || count < 1 || count > kMost) {
+        throw Error(Error::Kind::usage,
+                    concat("--speculate text:K wants K from 1 to ", kMost, ", got '", value, "'"));
+    }
+    return {count, infer::DraftSource::prompt_lookup};
+}
+
 std::vector<Option> generation_options() {
     return {
         {.name = "--max-tokens",
@@ -94,9 +96,7 @@ std::vector<Option> generation_options() {
          .value = "X",
          .help = "drop tokens below this share of the best one's probability",
          .fallback = "0"},
-        {.name = "--speculate",
-         .value = "off|K|text:K",
-         .help = "tokens guessed per step, by the MTP module (default 1) or from the text itself"},
+        speculate_option(),
     };
 }
 
@@ -109,7 +109,7 @@ infer::GenerateOptions generate_options(const Arguments& arguments, const TextMo
                         .top_p = arguments.number("--top-p"),
                         .min_p = arguments.number("--min-p"),
                         .seed = arguments.seed()};
-    const Speculation guesses = speculation(arguments, text_model.model.config);
+    const Speculation guesses = speculation_argument(arguments, text_model.model.config);
     options.draft_tokens = guesses.draft_tokens;
     options.draft_source = guesses.source;
     return options;

@@ -21,6 +21,14 @@ TextModel with_tokenizer(model::Model model, const std::filesystem::path& direct
 /// Those of the model named MODEL.
 TextModel text_model_argument(const Arguments& arguments, int64_t positions = 0);
 
+/// What --speculate says.
+struct Speculation {
+    int64_t draft_tokens = 0;
+    infer::DraftSource source = infer::DraftSource::mtp;
+};
+Option speculate_option();
+Speculation speculation_argument(const Arguments& arguments, const model::ModelConfig& config);
+
 /// Sampling and speculation options that `generate` and `chat` share, and their values.
 std::vector<Option> generation_options();
 infer::GenerateOptions generate_options(const Arguments& arguments, const TextModel& text_model);
