@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -52,7 +53,9 @@ class Client {
     /// `at_most`.
     std::string receive_until(std::string_view end, std::chrono::milliseconds at_most = kPatience) {
         const auto last = std::chrono::steady_clock::now() + at_most;
-        while (received_.find(end) == std::string::npos && !hung_up_) {
+        size_t searched = 0;
+        while (received_.find(end, searched) == std::string::npos && !hung_up_) {
+            searched = received_.size() - std::min(received_.size(), end.size());
             const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
                 last - std::chrono::steady_clock::now());
             pollfd wait{socket_, POLLIN, 0};
