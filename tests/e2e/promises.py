@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import resource
 import shutil
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 import fixtures
 
@@ -48,6 +50,25 @@ SHORTER = {
 }
 
 
+# These listen until they are told to end.
+SERVERS = {"serve", "plan --serve"}
+
+
+def check_server(example, folder, environment):
+    """Says where it listens, answers there, and ends in peace when it is asked to."""
+    server = subprocess.Popen(
+        ["bash", "-c", f"exec {re.sub(' --port [0-9]+', '', example)} --port 0"], cwd=folder, env=environment, stdout=subprocess.PIPE
+    )
+    try:
+        url = re.search(r"http://[\d.:]+", server.stdout.readline().decode()).group()
+        with urllib.request.urlopen(f"{url}/", timeout=30) as page:
+            assert page.headers["Content-Security-Policy"].startswith("default-src 'none'"), example
+        server.terminate()
+        assert server.wait(timeout=30) == 0, example
+    finally:
+        server.kill()
+
+
 def example_of(verb):
     help_text = run(*verb.split(), "--help").stdout.decode()
     assert help_text.startswith("Example:\n  "), verb
@@ -73,6 +94,9 @@ def check_examples(folder):
         v if v in ("data collect", "data synth") else "tokenizer"
     )):
         example = example_of(verb) + SHORTER.get(verb, "")
+        if verb in SERVERS:
+            check_server(example, folder, environment)
+            continue
         result = subprocess.run(
             ["bash", "-o", "pipefail", "-c", example], cwd=folder, env=environment, capture_output=True, input=b""
         )

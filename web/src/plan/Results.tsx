@@ -1,24 +1,14 @@
 import { Icon } from '../ui/Icon';
-import { digits } from '../core/format';
+import { difference, sentence } from './difference';
 import { MemoryBars, Pipeline, SpeedCurve, StepBar } from './Pictures';
 import { answer, ask, asking, error, figure, pin, pinned, set, unpin, unset } from './state';
 import type { Answer, Cell, Figure, Section, Table } from './wire';
 
 const textOf = (cell: Cell): string => (Array.isArray(cell) ? cell[0] : cell);
 
-/** "+61 %", "×4.2" */
-export function difference(now: number, before: number): string {
-    if (now === before) return 'the same';
-    const ratio = now / before;
-    if (!Number.isFinite(ratio) || ratio <= 0) return '';
-    if (ratio >= 3 || ratio <= 1 / 3) return `×${digits(ratio)}`;
-    const share = 100 * (ratio - 1);
-    return `${share > 0 ? '+' : '−'}${Math.abs(share).toFixed(Math.abs(share) < 9.95 ? 1 : 0)} %`;
-}
-
-/** "1543 token/s" with its unit small. */
+/** "1543 token/s" with its unit small; "24.2 %" and "$8.85 M" are read as one. */
 function Big({ text }: { text: string }) {
-    const [, number = text, unit = ''] = /^(\S+)\s+(.+)$/.exec(text) ?? [];
+    const [, number = text, unit = ''] = /^(.+?)\s+(\S+\/\S+)$/.exec(text) ?? [];
     return <p class="big">{number}{unit && <small>{unit}</small>}</p>;
 }
 
@@ -53,10 +43,10 @@ function FigureRow({ one, compared }: { one: Figure; compared: boolean }) {
     );
 }
 
-function Figures({ list }: { list: Figure[] }) {
+function Figures({ list, of }: { list: Figure[]; of: string }) {
     const compared = list.some(({ published }) => published);
     return (
-        <div class="scroll" tabIndex={0} role="region" aria-label="figures">
+        <div class="scroll" tabIndex={0} role="region" aria-label={`Figures: ${of}`}>
             <table>
                 <thead><tr><th scope="col">figure</th><th scope="col" class="to-right">here</th>{compared && <th scope="col" class="to-right">published</th>}<th scope="col">kind</th><th scope="col">source</th></tr></thead>
                 <tbody>{list.map((one) => <FigureRow key={one.key} one={one} compared={compared} />)}</tbody>
@@ -78,14 +68,11 @@ function Rows({ table }: { table: Table }) {
     );
 }
 
-const sentence = (title: string): string =>
-    title.replace(/\p{Lu}{2,}|\p{Lu}(?=\b)/gu, (word) => (word === 'GPUS' ? 'GPUs' : /^(?:MTP|GPU|MOE|EP|TP|DP|IB)$/.test(word) ? word : word.toLowerCase())).replace(/^./u, (first) => first.toUpperCase());
-
 function Details({ section, open }: { section: Section; open: boolean }) {
     return (
         <details class="card section" open={open}>
             <summary><h2>{sentence(section.title)}</h2></summary>
-            {section.figures.length > 0 && <Figures list={section.figures} />}
+            {section.figures.length > 0 && <Figures list={section.figures} of={sentence(section.title)} />}
             {section.tables.map((table) => <Rows key={table.key} table={table} />)}
             {section.notes.map((note) => <p class="note" key={note}>{note}</p>)}
         </details>

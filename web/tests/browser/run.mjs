@@ -1,14 +1,16 @@
 // Runs the browser tests, each in pages of its own.
-//     node tests/browser/run.mjs [PART OF A NAME]
+//     [HADAL=PROGRAM] node tests/browser/run.mjs [PART OF A NAME]
+// Without HADAL, those that need the program itself are left out.
 import { openBrowser, startMock } from './browser.mjs';
 import { tests as chat } from './chat.mjs';
+import { tests as plan } from './plan.mjs';
 import { tests as views } from './views.mjs';
 
 const wanted = process.argv[2] ?? '';
 const browser = await openBrowser();
 let passed = 0;
 const failed = [];
-for (const [name, test] of Object.entries({ ...chat, ...views })) {
+for (const [name, test] of Object.entries({ ...chat, ...views, ...(process.env.HADAL ? plan : {}) })) {
     if (!name.includes(wanted)) continue;
     const mock = await startMock();
     try {

@@ -1,7 +1,8 @@
-// Makes the pictures of docs/images from the mock server.
-//     node tests/browser/shots.mjs [OUT]      OUT: ../docs/images
+// Makes the pictures of docs/images, from the mock server and from the planner.
+//     HADAL=PROGRAM node tests/browser/shots.mjs [OUT]      OUT: ../docs/images
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { startHadal } from './plan.mjs';
 import { ask, answered, openBrowser, openPage, startMock } from './browser.mjs';
 
 const out = process.argv[2] ?? path.join(path.dirname(fileURLToPath(import.meta.url)), '../../../docs/images');
@@ -63,6 +64,16 @@ const engine = await openPage(browser, mock.address, { viewport: { width: 1180, 
 await engine.page.keyboard.press('Alt+Digit3');
 await engine.page.waitForTimeout(45_000);
 await shot(engine.page, 'engine');
+
+const planner = await startHadal('plan', '--serve', '--port', '0');
+const plan = await openPage(browser, planner.address, { viewport: { width: 1180, height: 760 } });
+await plan.page.click('text=Pin this');
+await plan.page.focus('[id="network.scale_out_gb_per_s"]');
+await plan.page.keyboard.press('ArrowLeft');
+await plan.page.waitForSelector('.change');
+await plan.page.locator('h1').click();
+await plan.page.screenshot({ path: path.join(out, 'plan_page.png') });
+await planner.stop();
 
 await browser.close();
 await mock.stop();
