@@ -33,6 +33,8 @@ class FileMap {
     FileMap() = default;
     void* data_ = nullptr;
     size_t size_ = 0;
+    void* reserved_ = nullptr;  // what data_ lies in
+    size_t reserved_size_ = 0;
     std::filesystem::path path_;
 };
 
