@@ -10,24 +10,21 @@
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <optional>
 #include <type_traits>
 
 #include "core/error.h"
 #include "http/answer_state.h"
+#include "http/request_reader.h"
 
 namespace hadal::http {
 
 namespace {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
 using asio::awaitable;
 using tcp = asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
-using Parser = beast::http::request_parser<beast::http::string_body>;
 
 // Arguments and results of what is awaited have names: GCC 12 destroys temporaries of conditions
 // and braces around co_await twice.
@@ -36,12 +33,6 @@ constexpr size_t kReadBytes = 8192;
 /// How long and how much a client that is being refused may go on sending, so that it can read why.
 constexpr std::chrono::seconds kLingerTime{2};
 constexpr int kLingerReads = 256;
-
-/// A request that cannot be served; the connection ends after the answer.
-struct Refusal {
-    int status = 400;
-    std::string message;
-};
 
 /// The exchange as a handler holds it. When the last handle goes without an answer, so does hope.
 class LiveExchange : public Exchange {
@@ -83,38 +74,6 @@ class LiveExchange : public Exchange {
     std::shared_ptr<Service> service_;
 };
 
-/// What a parser's error means for the client.
-Refusal refusal_of(const ErrorCode& error) {
-    using Problem = beast::http::error;
-    if (error == Problem::header_limit) return {431, "the request's headers are too long"};
-    if (error == Problem::body_limit) return {413, "the request's body is too long"};
-    if (error == Problem::bad_version) return {505, "only HTTP/1.0 and HTTP/1.1 are spoken here"};
-    return {400, concat("not an HTTP request: ", error.message())};
-}
-
-/// Requests that two readers could take for different ones are refused: the one in front of us may
-/// have taken the other view (request smuggling).
-std::optional<Refusal> ambiguity(const Parser& parser) {
-    const auto& fields = parser.get();
-    const auto lengths = fields.count(beast::http::field::content_length);
-    const auto encodings = fields.count(beast::http::field::transfer_encoding);
-    const bool is_list = fields[beast::http::field::content_length].find(',') != std::string::npos;
-    if (lengths > 1 || is_list || encodings > 1 || (lengths > 0 && encodings > 0))
-        return Refusal{400, "the request says twice how long it is"};
-    if (encodings > 0 && (!parser.chunked() || fields.version() < 11))
-        return Refusal{400, "of transfer encodings only chunked is known, in HTTP/1.1"};
-    if (fields.version() != 10 && fields.version() != 11)
-        return Refusal{505, "only HTTP/1.0 and HTTP/1.1 are spoken here"};
-    const auto hosts = fields.count(beast::http::field::host);
-    if (hosts > 1 || (hosts == 0 && fields.version() == 11))
-        return Refusal{400, "an HTTP/1.1 request has one Host header"};
-    return std::nullopt;
-}
-
-std::string to_string(beast::string_view text) {
-    return {text.data(), text.size()};
-}
-
 /// Stream: tcp::socket, or TLS over it.
 template <class Stream>
 class LiveConnection final : public Connection,
@@ -130,7 +89,8 @@ class LiveConnection final : public Connection,
           stream_(std::move(socket), tls...),
           deadline_(stream_.get_executor()),
           reader_(stream_.get_executor()),
-          writer_(stream_.get_executor()) {
+          writer_(stream_.get_executor()),
+          requests_(service_->options.max_header_bytes, service_->options.max_body_bytes) {
         reader_.expires_at(asio::steady_timer::time_point::max());
         writer_.expires_at(asio::steady_timer::time_point::max());
         ErrorCode ignored;
@@ -186,7 +146,7 @@ class LiveConnection final : public Connection,
         asio::co_spawn(
             stream_.get_executor(),
             [self = this->shared_from_this()]() -> awaitable<void> {
-                const Refusal late{408, "the request did not arrive in time"};
+                const RequestError late(408, "the request did not arrive in time");
                 co_await self->refuse(late);
                 self->close();
             },
@@ -221,10 +181,7 @@ class LiveConnection final : public Connection,
             [self = this->shared_from_this()] { return self->write_answers(); }, asio::detached);
         while (!closed_) {
             set_deadline(options().idle_timeout);
-            Parser parser;
-            parser.header_limit(uint32_t(options().max_header_bytes));
-            parser.body_limit(options().max_body_bytes);
-            const std::optional<Refusal> refusal = co_await read_request(parser);
+            const std::optional<RequestError> refusal = co_await read_request();
             if (closed_ || ending_) co_return;
             if (refusal) {
                 co_await refuse(*refusal);
@@ -232,14 +189,14 @@ class LiveConnection final : public Connection,
             }
             in_request_ = false;
             deadline_.cancel();
-            answer(parser.release());
+            answer();
             co_await watch_client();
             if (ending_) co_return co_await linger();
         }
     }
 
-    /// Fills the parser. Nothing also where the connection has ended.
-    awaitable<std::optional<Refusal>> read_request(Parser& parser) {
+    /// Until there is one. Nothing also where the connection has ended.
+    awaitable<std::optional<RequestError>> read_request() {
         bool header_done = false;
         while (true) {
             if (!input_.empty()) {
@@ -247,21 +204,14 @@ class LiveConnection final : public Connection,
                     in_request_ = true;
                     set_deadline(options().header_timeout);
                 }
-                ErrorCode error;
-                const size_t used = parser.put(asio::buffer(input_), error);
-                input_.erase(0, used);
-                if (error && error != beast::http::error::need_more) co_return refusal_of(error);
-                if (parser.is_header_done() && !header_done) {
+                if (auto refusal = feed()) co_return refusal;
+                const RequestReader::State state = requests_.state();
+                if (state == RequestReader::State::done) co_return std::nullopt;
+                if (state == RequestReader::State::body && !header_done) {
                     header_done = true;
-                    if (const auto found = ambiguity(parser)) co_return found;
                     set_deadline(options().body_timeout);
-                    parser.eager(true);
-                    if (!parser.is_done()) co_await permit_body(parser);
+                    co_await permit_body();
                 }
-                if (parser.is_done()) co_return std::nullopt;
-                if (used > 0 && !input_.empty()) continue;
-                if (input_.size() > options().max_header_bytes + kReadBytes)
-                    co_return Refusal{400, "a line of the request is too long"};
             }
             const bool more = co_await read_some();
             if (!more || closed_) {
@@ -271,10 +221,18 @@ class LiveConnection final : public Connection,
         }
     }
 
+    std::optional<RequestError> feed() {
+        try {
+            requests_.feed(std::exchange(input_, {}));
+            return std::nullopt;
+        } catch (const RequestError& error) {
+            return error;
+        }
+    }
+
     /// Clients that announce a large body wait for this before they send it.
-    awaitable<void> permit_body(const Parser& parser) {
-        const auto expect = parser.get()[beast::http::field::expect];
-        if (!beast::iequals(expect, "100-continue") || !input_.empty()) co_return;
+    awaitable<void> permit_body() {
+        if (!requests_.expects_continue()) co_return;
         static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
         co_await stream_.async_write_some(asio::buffer(kContinue), kWait);
     }
@@ -287,21 +245,6 @@ class LiveConnection final : public Connection,
         co_return true;
     }
 
-    Request request_of(Parser::value_type message, Target target) {
-        Request request{.method = to_string(message.method_string()),
-                        .path = std::move(target.path),
-                        .query = std::move(target.query),
-                        .headers = {},
-                        .body = std::move(message.body()),
-                        .peer = peer_,
-                        .id = {}};
-        for (const auto& field : message)
-            request.headers.emplace_back(to_string(field.name_string()), to_string(field.value()));
-        request.id = usable_request_id(request.header("X-Request-Id"));
-        if (request.id.empty()) request.id = made_id();
-        return request;
-    }
-
     std::string made_id() {
         const uint64_t number = ++service_->requests;
         char text[40];
@@ -311,17 +254,16 @@ class LiveConnection final : public Connection,
         return text;
     }
 
-    void answer(Parser::value_type message) {
-        const bool keep_alive = message.keep_alive() && !service_->stopping;
-        const AnswerState::Form form{.head = message.method() == beast::http::verb::head,
-                                     .chunks = message.version() == 11,
-                                     .keep_alive = keep_alive};
-        auto target =
-            parse_target(std::string_view(message.target().data(), message.target().size()));
-        const bool bad_target = !target.has_value();
-        if (bad_target) target = Target{};
-        Request given = request_of(std::move(message), std::move(*target));
-        std::string body = std::move(given.body);
+    void answer() {
+        AnswerState::Form form{.chunks = !requests_.is_http_1_0(),
+                               .keep_alive = requests_.keep_alive() && !service_->stopping};
+        Request given = requests_.take();
+        input_ = requests_.take_rest();
+        form.head = given.method == "HEAD";
+        given.peer = peer_;
+        given.id = usable_request_id(given.header("X-Request-Id"));
+        if (given.id.empty()) given.id = made_id();
+        std::string body = std::exchange(given.body, {});
         request_ = given;
         given.body = std::move(body);
         const auto state =
@@ -334,11 +276,6 @@ class LiveConnection final : public Connection,
                 });
             });
         state_ = state;
-        if (bad_target) {
-            return state->send(
-                {.status = 400,
-                 .body = options().error_body(400, "the request's target is broken")});
-        }
         call_handler(std::make_shared<LiveExchange>(std::move(given), state, service_));
     }
 
@@ -408,11 +345,11 @@ class LiveConnection final : public Connection,
     }
 
     /// The last answer of this connection.
-    awaitable<void> refuse(const Refusal& refusal) {
+    awaitable<void> refuse(const RequestError& refusal) {
         ending_ = true;
         set_deadline(options().write_timeout);
-        const Response response{.status = refusal.status,
-                                .body = options().error_body(refusal.status, refusal.message)};
+        const Response response{.status = refusal.status(),
+                                .body = options().error_body(refusal.status(), refusal.what())};
         const std::string text = head_text(response, Framing::length, false, {}) + response.body;
         std::string_view rest = text;
         while (!rest.empty()) {
@@ -425,7 +362,7 @@ class LiveConnection final : public Connection,
             Request unread;
             unread.peer = peer_;
             options().on_answered(unread,
-                                  {.status = refusal.status, .body_bytes = response.body.size()});
+                                  {.status = refusal.status(), .body_bytes = response.body.size()});
         }
         co_await hang_up();
     }
@@ -461,7 +398,8 @@ class LiveConnection final : public Connection,
     asio::steady_timer deadline_;
     asio::steady_timer reader_, writer_;  // never expire: waited for, and cancelled to wake
     std::string peer_;
-    std::string input_;  // read and not yet parsed
+    RequestReader requests_;
+    std::string input_;  // read and not yet fed to it
     Request request_;    // being answered; its body is the handler's
     std::shared_ptr<AnswerState> state_;
     std::atomic<bool> woken_ = false;

@@ -206,12 +206,11 @@ TEST_CASE("server: what is no request gets a 4xx or 505 and the end of the conne
     Echo echo({.max_header_bytes = 2048, .max_body_bytes = 1000});
     const std::string host = "Host: test\r\n";
     const std::vector<std::pair<std::string, int>> all = {
-        {"\r\n\r\n\r\n", 400},
         {"hello\r\n\r\n", 400},
         {"GET / HTTP/1.1\r\n\r\n", 400},  // no Host
         {"GET / HTTP/1.1\r\n" + host + host + "\r\n", 400},
         {"GET / HTTP/3.0\r\n" + host + "\r\n", 505},
-        {"GET / HTTP/1.1\n" + host + "\n", 505},  // bare line feeds
+        {"GET / HTTP/1.1\n" + host + "\n", 400},  // bare line feeds
         {"GET  / HTTP/1.1\r\n" + host + "\r\n", 400},
         {"GET / HTTP/1.1\r\nHost : test\r\n\r\n", 400},
         {"GET / HTTP/1.1\r\n" + host + "Bad Name: x\r\n\r\n", 400},
@@ -227,8 +226,8 @@ TEST_CASE("server: what is no request gets a 4xx or 505 and the end of the conne
         {"POST / HTTP/1.1\r\n" + host +
              "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
          400},
-        {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip\r\n\r\n", 400},
-        {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked, gzip\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip\r\n\r\n", 501},
+        {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked, gzip\r\n\r\n", 501},
         {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
         {"POST / HTTP/1.1\r\n" + host +
@@ -253,15 +252,14 @@ TEST_CASE("server: what is no request gets a 4xx or 505 and the end of the conne
     CHECK(client.receive_until("/alive").ends_with("/alive"));
 }
 
-TEST_CASE("server: a broken target is answered, and the connection goes on") {
+TEST_CASE("server: a target may name the server too, as proxies write it") {
     Echo echo;
     Client client = echo.client();
-    for (const char* target : {"*", "/%zz", "http://elsewhere/"}) {
-        client.send(get(target));
-        CHECK(status_of(client.receive_until("broken\"}}\n")) == 400);
-    }
-    client.send(get("/fine"));
-    CHECK(client.receive_until("/fine").ends_with("GET /fine"));
+    client.send(get("http://elsewhere:1/there"));
+    CHECK(client.receive_until("/there").ends_with("GET /there"));
+    Client broken = echo.client();
+    broken.send(get("/%zz"));
+    CHECK(status_of(broken.receive_all()) == 400);
 }
 
 TEST_CASE("server: who is slow with a request hears 408, who sends nothing is hung up on") {
