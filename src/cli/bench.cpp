@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cli/arguments.h"
+#include "cli/engine_argument.h"
 #include "cli/machine.h"
 #include "cli/model_argument.h"
 #include "cli/read_bandwidth.h"
@@ -64,7 +65,11 @@ double cache_bytes(const model::Model& model, const Test& test) {
 
 class Bench {
   public:
-    Bench(Context& context, const model::Model& model) : context_(context), model_(model) {}
+    Bench(Context& context, const model::Model& model, const Arguments& arguments)
+        : context_(context),
+          model_(model),
+          attention_(attention_forms(arguments)),
+          step_tokens_(arguments.integer("--step-tokens", 1, 1 << 20)) {}
 
     /// Tokens per second of one run.
     double run(const Test& test, uint64_t seed) {
@@ -73,7 +78,9 @@ class Bench {
         infer::Engine engine(context_, model_,
                              {.cache_bytes = pages * infer::cache_page_bytes(model_),
                               .max_sequences = test.batch,
-                              .share_prefixes = false});
+                              .max_step_tokens = step_tokens_,
+                              .share_prefixes = false,
+                              .attention = attention_});
         int64_t begun = 0;  // sequences that have a token
         for (int64_t s = 0; s < test.batch; ++s) {
             infer::Request request;
@@ -113,6 +120,8 @@ class Bench {
 
     Context& context_;
     const model::Model& model_;
+    infer::AttentionForms attention_;
+    int64_t step_tokens_;
 };
 
 std::vector<Test> tests_of(const Arguments& arguments) {
@@ -140,7 +149,7 @@ void run_bench(const Arguments& arguments, Report& report) {
     int64_t longest = 0;
     for (const Test& test : tests) longest = std::max(longest, test.depth + test.tokens + 2);
     const model::Model model = model_argument(arguments, longest);
-    Bench bench(machine.context(), model);
+    Bench bench(machine.context(), model, arguments);
     for (const Test& test : tests) {
         bench.run(test, arguments.seed());  // reads the weights, grows the workspace
         const double bandwidth = read_bandwidth(machine.context());
@@ -190,6 +199,11 @@ extern const Command kBench = {
           .value = "N,…",
           .help = "tokens in each sequence before they generate",
           .fallback = "0"},
+         attention_option(),
+         {.name = "--step-tokens",
+          .value = "N",
+          .help = "tokens that one step of the model takes at most",
+          .fallback = "512"},
          {.name = "--repetitions",
           .value = "N",
           .help = "runs, after one that warms up",

@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "cli/engine_argument.h"
 #include "cli/gguf_file.h"
 #include "cli/model_argument.h"
 
@@ -97,6 +98,7 @@ std::vector<Option> generation_options() {
          .help = "drop tokens below this share of the best one's probability",
          .fallback = "0"},
         speculate_option(),
+        attention_option(),
     };
 }
 
@@ -112,6 +114,7 @@ infer::GenerateOptions generate_options(const Arguments& arguments, const TextMo
     const Speculation guesses = speculation_argument(arguments, text_model.model.config);
     options.draft_tokens = guesses.draft_tokens;
     options.draft_source = guesses.source;
+    options.attention = attention_forms(arguments);
     return options;
 }
 

@@ -12,6 +12,19 @@ bool runs_before(const Sequence* a, const Sequence* b) {
     return a->priority != b->priority ? a->priority > b->priority : a->arrival < b->arrival;
 }
 
+PrefixTree::Path path_of(const Sequence& sequence, int64_t tokens) {
+    return {.tokens = std::span(sequence.tokens).first(size_t(tokens)),
+            .domain = sequence.domain,
+            .expanded = sequence.expanded};
+}
+
+/// Leading positions for which pages of one may stand for pages of the other.
+int64_t common_positions(const Sequence& a, const Sequence& b) {
+    if (a.domain != b.domain) return 0;
+    const int64_t tokens = std::ranges::mismatch(a.tokens, b.tokens).in1 - a.tokens.begin();
+    return a.expanded == b.expanded ? tokens : std::min({tokens, a.expanded, b.expanded});
+}
+
 void insert_in_order(std::vector<Sequence*>& queue, Sequence* sequence) {
     queue.insert(std::ranges::upper_bound(queue, sequence, runs_before), sequence);
 }
@@ -51,8 +64,8 @@ void BatchScheduler::remove(Sequence& sequence) {
 void BatchScheduler::release(Sequence& sequence) {
     if (options_.share_prefixes && sequence.cached > 0) {
         const auto pages = size_t(pages_for(sequence.cached));
-        prefixes_.insert(std::span(sequence.tokens).first(size_t(sequence.cached)),
-                         std::span(sequence.pages).first(pages), sequence.domain);
+        prefixes_.insert(path_of(sequence, sequence.cached),
+                         std::span(sequence.pages).first(pages));
     }
     for (const PageId page : sequence.pages) pool_.drop(page);
     sequence.pages.clear();
@@ -166,9 +179,7 @@ void BatchScheduler::schedule_prompts() {
 bool BatchScheduler::is_being_computed(const Sequence& sequence, int64_t known) const {
     if (!options_.share_prefixes || !sequence.reuse_prefix) return false;
     return std::ranges::any_of(running_, [&](const Sequence* other) {
-        if (other->domain != sequence.domain) return false;
-        const auto first = std::ranges::mismatch(other->tokens, sequence.tokens).in1;
-        const int64_t common = (first - other->tokens.begin()) / kPageTokens * kPageTokens;
+        const int64_t common = common_positions(*other, sequence) / kPageTokens * kPageTokens;
         return common > known && other->cached < common;
     });
 }
@@ -189,7 +200,7 @@ bool BatchScheduler::make_room_for(const Sequence& sequence, int64_t pages) {
 BatchScheduler::Admission BatchScheduler::admit(Sequence& sequence) {
     PrefixTree::Match match;
     const bool reuse = options_.share_prefixes && sequence.reuse_prefix;
-    if (reuse) match = prefixes_.find(sequence.tokens, sequence.domain);
+    if (reuse) match = prefixes_.find(path_of(sequence, int64_t(sequence.tokens.size())));
     const auto refuse = [&](Admission why) {
         for (const PageId page : match.pages) pool_.drop(page);
         if (match.partial != kNoPage) pool_.drop(match.partial);
@@ -230,8 +241,8 @@ void BatchScheduler::advance(Sequence& sequence, int64_t cached) {
     const int64_t known = sequence.cached / kPageTokens, full = cached / kPageTokens;
     sequence.cached = cached;
     if (!options_.share_prefixes || full == known) return;
-    prefixes_.insert(std::span(sequence.tokens).first(size_t(full * kPageTokens)),
-                     std::span(sequence.pages).first(size_t(full)), sequence.domain);
+    prefixes_.insert(path_of(sequence, full * kPageTokens),
+                     std::span(sequence.pages).first(size_t(full)));
 }
 
 }  // namespace hadal::infer

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "infer/prompt_lookup.h"
 #include "ops/cross_entropy.h"
@@ -13,6 +14,9 @@ namespace {
 // Rows whose logits exist at one time: 33 MB of V3's vocabulary.
 constexpr int64_t kLogitRows = 64;
 constexpr int32_t kNoToken = -1;
+// Expanded attention pays for making keys and values from some 170 rows a step on, docs/mla.md.
+constexpr int64_t kLongPrompt = 2048, kExpandedBlock = 512;
+static_assert(kExpandedBlock % kPageTokens == 0);
 
 SchedulerOptions scheduler_options(const model::Model& model, const EngineOptions& options) {
     const auto refuse = [](const std::string& what) { throw Error(Error::Kind::usage, what); };
@@ -44,6 +48,21 @@ int64_t cache_page_bytes(const model::Model& model) {
     const auto& config = model.config;
     return kPageTokens * config.latent_dim() * size_of(model.weights.embed_tokens.dtype()) *
            (config.num_hidden_layers + config.num_nextn_predict_layers);
+}
+
+int64_t expanded_positions(AttentionForms forms, int64_t prompt_tokens) {
+    switch (forms) {
+        case AttentionForms::absorbed:
+            return 0;
+        case AttentionForms::long_prompts:
+            // The last two rows are computed again when all else is cached: they stay cheap.
+            return prompt_tokens < kLongPrompt
+                       ? 0
+                       : (prompt_tokens - 2) / kExpandedBlock * kExpandedBlock;
+        case AttentionForms::expanded:
+            return std::numeric_limits<int64_t>::max();
+    }
+    return 0;
 }
 
 int64_t most_positions(const model::Model& model) {
@@ -162,6 +181,7 @@ RequestId Engine::submit(Request request) {
     sequence.domain = asked.domain;
     sequence.reuse_prefix = !asked.prompt_logprobs;
     sequence.tokens = asked.prompt;
+    sequence.expanded = expanded_positions(options_.attention, active->prompt_tokens());
     sequence.most_tokens =
         std::min(active->prompt_tokens() + asked.max_new_tokens, most_positions(model_));
     active->result.prompt_tokens = active->prompt_tokens();

@@ -5,7 +5,8 @@
 //     engine.submit({.prompt = ids, .on_token = …, .on_finish = …});
 //     while (engine.step()) {}
 //
-// A request's text depends on the request alone: not on what else runs, nor on the options below.
+// A request's text depends on the request alone: not on what else runs, nor on the options below,
+// but for the form of attention.
 #pragma once
 
 #include <chrono>
@@ -26,6 +27,15 @@ namespace hadal::infer {
 
 enum class DraftSource { mtp, prompt_lookup };
 
+/// Which rows attend in expanded form. docs/engine.md, "Forms of attention".
+enum class AttentionForms {
+    absorbed,      // none
+    long_prompts,  // whole blocks of 512 positions inside prompts of 2048 tokens or more
+    expanded       // all: the bits of training and scoring
+};
+/// Positions of a prompt, from 0, that attend in expanded form.
+int64_t expanded_positions(AttentionForms forms, int64_t prompt_tokens);
+
 struct EngineOptions {
     int64_t cache_bytes = int64_t(1) << 30;       // of latents; never exceeded
     int64_t max_sequences = 64;                   // that run at one time
@@ -34,6 +44,9 @@ struct EngineOptions {
     DraftSource draft_source = DraftSource::mtp;  // the first MTP module, or the text so far
     bool adaptive_drafts = true;                  // fewer guesses, or none, where they do not pay
     bool share_prefixes = true;
+    AttentionForms attention = AttentionForms::absorbed;
+
+    bool operator==(const EngineOptions&) const = default;
 };
 
 /// Bytes of a page of the latent cache, all layers.

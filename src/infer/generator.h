@@ -19,6 +19,7 @@ struct GenerateOptions {
     SamplingOptions sampling = {};
     int64_t draft_tokens = 0;  // per step at most; 0: no speculation
     DraftSource draft_source = DraftSource::mtp;
+    AttentionForms attention = AttentionForms::absorbed;
     /// Ids below this are chosen; 0: all. A head is often padded beyond the tokenizer's ids.
     int64_t num_ids = 0;
     std::vector<int32_t> stop_ids = {};
@@ -57,8 +58,7 @@ class Generator {
     Context& context_;
     const model::Model& model_;
     std::unique_ptr<Engine> engine_;
-    int64_t draft_tokens_ = 0;  // of engine_
-    DraftSource draft_source_ = DraftSource::mtp;
+    EngineOptions engine_options_ = {};  // of engine_
 };
 
 }  // namespace hadal::infer

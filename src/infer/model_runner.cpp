@@ -50,7 +50,8 @@ void ModelRunner::forward(const Step& step) {
         sequences_.push_back({.pages = sequence.pages,
                               .length = run.begin,
                               .query_count = run.count,
-                              .cached = sequence.cached});
+                              .cached = sequence.cached,
+                              .expanded = sequence.expanded});
         first_rows_.push_back(rows);
         for (int64_t i = run.begin; i < run.begin + run.count; ++i) {
             ids[rows++] =

@@ -20,8 +20,8 @@ PrefixTree::~PrefixTree() {
     clear();
 }
 
-PrefixTree::Children& PrefixTree::siblings(const Node& node) {
-    return node.parent != nullptr ? node.parent->children : roots_.at(node.domain);
+PrefixTree::Families& PrefixTree::families_around(const Node& node) {
+    return node.parent != nullptr ? node.parent->families : roots_.at(node.domain);
 }
 
 /// Makes it the newest; children are touched after their parents and so are always newer.
@@ -44,22 +44,25 @@ std::pair<const PrefixTree::Node*, int64_t> PrefixTree::longest_beginning(
     return best;
 }
 
-PrefixTree::Match PrefixTree::find(std::span<const int32_t> tokens, uint64_t domain) {
+PrefixTree::Match PrefixTree::find(const Path& path) {
     Match match;
-    const auto root = roots_.find(domain);
+    const auto root = roots_.find(path.domain);
     if (root == roots_.end()) return match;
-    const Children* children = &root->second;
+    const Families* families = &root->second;
+    std::span<const int32_t> tokens = path.tokens;
+    const auto family = [&] { return size_t(match.tokens() < path.expanded ? 1 : 0); };
     while (int64_t(tokens.size()) >= kPageTokens) {
-        const auto child = children->find(tokens.first(size_t(kPageTokens)));
-        if (child == children->end()) break;
+        const Children& children = (*families)[family()];
+        const auto child = children.find(tokens.first(size_t(kPageTokens)));
+        if (child == children.end()) break;
         Node& node = *child->second;
         touch(node);
         pool_.hold(node.page);
         match.pages.push_back(node.page);
         tokens = tokens.subspan(size_t(kPageTokens));
-        children = &node.children;
+        families = &node.families;
     }
-    const auto [node, common] = longest_beginning(*children, tokens);
+    const auto [node, common] = longest_beginning((*families)[family()], tokens);
     if (node != nullptr) {
         pool_.hold(node->page);
         match.partial = node->page;
@@ -68,23 +71,27 @@ PrefixTree::Match PrefixTree::find(std::span<const int32_t> tokens, uint64_t dom
     return match;
 }
 
-void PrefixTree::insert(std::span<const int32_t> tokens, std::span<PageId> pages, uint64_t domain) {
-    Children* children = &roots_[domain];
+void PrefixTree::insert(const Path& path, std::span<PageId> pages) {
+    Families* families = &roots_[path.domain];
+    std::span<const int32_t> tokens = path.tokens;
     Node* parent = nullptr;
     for (size_t i = 0; !tokens.empty(); ++i) {
+        const bool is_expanded = int64_t(i) * kPageTokens < path.expanded;
+        Children& children = (*families)[is_expanded ? 1 : 0];
         const auto key = tokens.first(std::min(tokens.size(), size_t(kPageTokens)));
-        auto child = children->find(key);
-        if (child == children->end()) {
+        auto child = children.find(key);
+        if (child == children.end()) {
             auto node = std::make_unique<Node>();
             node->parent = parent;
-            node->domain = domain;
+            node->domain = path.domain;
+            node->is_expanded = is_expanded;
             node->page = pages[i];
             node->used = ++time_;
             pool_.keep(pages[i]);
             ++pages_;
             if (parent != nullptr) leaves_.erase(parent);
             leaves_.insert(node.get());
-            child = children->emplace(Tokens(key.begin(), key.end()), std::move(node)).first;
+            child = children.emplace(Tokens(key.begin(), key.end()), std::move(node)).first;
             child->second->tokens = &child->first;
         } else {
             touch(*child->second);
@@ -96,7 +103,7 @@ void PrefixTree::insert(std::span<const int32_t> tokens, std::span<PageId> pages
             }
         }
         parent = child->second.get();
-        children = &parent->children;
+        families = &parent->families;
         tokens = tokens.subspan(key.size());
     }
 }
@@ -110,10 +117,11 @@ bool PrefixTree::evict() {
     pool_.give_up(node->page);
     --pages_;
     Node* parent = node->parent;
-    Children& family = siblings(*node);
+    Families& families = families_around(*node);
     const uint64_t domain = node->domain;
-    family.erase(family.find(*node->tokens));
-    if (family.empty()) {
+    Children& siblings = families[node->is_expanded ? 1 : 0];
+    siblings.erase(siblings.find(*node->tokens));
+    if (families[0].empty() && families[1].empty()) {
         if (parent != nullptr) {
             leaves_.insert(parent);
         } else {
@@ -124,13 +132,15 @@ bool PrefixTree::evict() {
 }
 
 void PrefixTree::clear() {
-    const auto drop_all = [this](const auto& self, const Children& children) -> void {
-        for (const auto& [tokens, node] : children) {
-            pool_.give_up(node->page);
-            self(self, node->children);
+    const auto drop_all = [this](const auto& self, const Families& families) -> void {
+        for (const Children& children : families) {
+            for (const auto& [tokens, node] : children) {
+                pool_.give_up(node->page);
+                self(self, node->families);
+            }
         }
     };
-    for (const auto& [domain, children] : roots_) drop_all(drop_all, children);
+    for (const auto& [domain, families] : roots_) drop_all(drop_all, families);
     leaves_.clear();
     roots_.clear();
     pages_ = 0;

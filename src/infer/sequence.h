@@ -16,6 +16,7 @@ struct Sequence {
     std::vector<int32_t> drafts;  // guesses of what follows, checked by the next step
     uint64_t domain = 0;          // see PrefixTree::find
     bool reuse_prefix = true;     // whether cached rows may stand for rows of this sequence
+    int64_t expanded = 0;         // positions below attend in expanded form; whole pages
 
     // The scheduler's.
     uint64_t arrival = 0;       // order of submission; kept when it is preempted

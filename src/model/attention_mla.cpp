@@ -17,6 +17,10 @@ namespace {
 // rms_norm_eps says.
 constexpr double kLatentNormEpsilon = 1e-6;
 
+// Keys and values that exist at one time in expanded form over the cache. All heads of V3 would
+// take 8 GB at 128K positions.
+constexpr int64_t kMostExpandedBytes = int64_t(64) << 20;
+
 ops::AttentionShape attention_shape(const ModelConfig& config) {
     return {.heads = config.num_attention_heads,
             .qk_nope_head_dim = config.qk_nope_head_dim,
@@ -80,6 +84,38 @@ void append_latents(Context& context, const ModelConfig& config, const CachedLay
                         bytes_of(k_pe, config.qk_rope_head_dim));
         });
     }
+}
+
+/// Rows of a sequence's step that attend in expanded form: its first.
+int64_t expanded_rows(const CachedRows& rows) {
+    return std::clamp<int64_t>(rows.expanded - rows.length, 0, rows.query_count);
+}
+
+/// The cache → rows of the sequence's first positions.
+void gather_latents(Context& context, const ops::LatentPages& cache, std::span<const int32_t> pages,
+                    Tensor& latents) {
+    const auto bytes = size_t(latents.shape()[1] * size_of(latents.dtype()));
+    context.threads.parallel_for(latents.shape()[0], 64, [&](int64_t position) {
+        const int64_t row = cache.row_of(pages, position);
+        std::memcpy(latents.data() + size_t(position) * bytes,
+                    cache.rows.data() + size_t(row) * bytes, bytes);
+    });
+}
+
+struct RowRange {
+    int64_t begin, count;
+};
+
+/// The sequences' rows of the step; neighbours are joined.
+std::vector<RowRange> ranges_of(std::span<const ops::LatentSequence> sequences) {
+    std::vector<RowRange> ranges;
+    for (const ops::LatentSequence& sequence : sequences) {
+        if (ranges.empty() || ranges.back().begin + ranges.back().count != sequence.first_query) {
+            ranges.push_back({sequence.first_query, 0});
+        }
+        ranges.back().count += sequence.query_count;
+    }
+    return ranges;
 }
 
 }  // namespace
@@ -196,13 +232,62 @@ void AttentionMla::forward_cached(Context& context, const CachedLayout& layout, 
     project_query(context, x, layout.positions, layout.cos_sin, saved);
     append_latents(context, config_, layout, saved);
 
-    const int64_t tokens = x.values.shape()[0];
-    const DType dtype = x.values.dtype();
+    for (const CachedRows& rows : layout.sequences) attend_expanded(context, layout, rows, saved);
+    attend_absorbed(context, layout, saved);
+    weights_.o_proj.forward_add(context, saved.o, y);
+}
+
+/// Makes keys and values of all positions so far from the cached latents, some heads at a time.
+void AttentionMla::attend_expanded(Context& context, const CachedLayout& layout,
+                                   const CachedRows& rows, AttentionSaved& saved) const {
+    const int64_t queries = expanded_rows(rows);
+    if (queries == 0) return;
+    const int64_t tokens = rows.length + queries, heads = config_.num_attention_heads;
+    const int64_t rank = config_.kv_lora_rank, rope = config_.qk_rope_head_dim;
+    const int64_t each = config_.qk_nope_head_dim + config_.v_head_dim;
+    const DType dtype = saved.q.dtype();
+    const Workspace::Scope scope(context.workspace);
+    Tensor latents = context.workspace.take({tokens, rank + rope}, dtype);  // [tokens, latent]
+    gather_latents(context, layout.cache, rows.pages, latents);
+    const int64_t at_once =
+        std::clamp<int64_t>(kMostExpandedBytes / (tokens * each * size_of(dtype)), 1, heads);
+    for (int64_t first = 0; first < heads; first += at_once) {
+        const int64_t count = std::min(at_once, heads - first);
+        const Workspace::Scope some_heads(context.workspace);
+        Tensor kv = context.workspace.take({tokens, count * each}, dtype);
+        ops::matmul_nt(context, latents.columns(0, rank),
+                       weights_.kv_b_proj.weight.rows(first * each, count * each),
+                       kv);  // eq. 2, 5
+        ops::AttentionShape shape = attention_shape(config_);
+        shape.heads = count;
+        const int64_t q_width = config_.qk_head_dim(), v_width = config_.v_head_dim;
+        Tensor o =
+            saved.o.values.rows(rows.first_row, queries).columns(first * v_width, count * v_width);
+        ops::attention_continue(
+            context,
+            {saved.q.rows(rows.first_row, queries).columns(first * q_width, count * q_width), kv,
+             latents.columns(rank, rope)},
+            shape, o);  // eq. 10
+    }
+}
+
+void AttentionMla::attend_absorbed(Context& context, const CachedLayout& layout,
+                                   AttentionSaved& saved) const {
+    const DType dtype = saved.q.dtype();
+    const int64_t tokens = saved.q.shape()[0];
     const int64_t heads = config_.num_attention_heads;
     const int64_t nope = config_.qk_nope_head_dim;
     const int64_t rope = config_.qk_rope_head_dim;
     const int64_t v = config_.v_head_dim;
     const int64_t rank = config_.kv_lora_rank;
+    std::vector<ops::LatentSequence> sequences;
+    for (const CachedRows& rows : layout.sequences) {
+        const int64_t others = expanded_rows(rows);
+        if (others == rows.query_count) continue;
+        sequences.push_back({rows.pages, rows.length + rows.query_count, rows.first_row + others,
+                             rows.query_count - others});
+    }
+    const std::vector<RowRange> ranges = ranges_of(sequences);
     const Workspace::Scope scope(context.workspace);
     Tensor q_latent =
         context.workspace.take({tokens, heads * rank}, dtype);            // [tokens, heads·rank]
@@ -211,30 +296,29 @@ void AttentionMla::forward_cached(Context& context, const CachedLayout& layout, 
 
     // W^UK moves from the keys to the query: q_nope·(W^UK c) = (W^UKᵀ q_nope)·c.
     std::vector<ops::Product> products;
-    for (int64_t h = 0; h < heads; ++h) {
-        const Tensor w_uk = weights_.kv_b_proj.weight.rows(h * (nope + v), nope);  // [nope, rank]
-        products.push_back(
-            {saved.q.columns(h * (nope + rope), nope), w_uk, q_latent.columns(h * rank, rank)});
-        copy_columns(context, saved.q.columns(h * (nope + rope) + nope, rope),
-                     q_pe.columns(h * rope, rope));
+    for (const auto& [begin, count] : ranges) {
+        const Tensor q = saved.q.rows(begin, count);
+        for (int64_t h = 0; h < heads; ++h) {
+            const Tensor w_uk = weights_.kv_b_proj.weight.rows(h * (nope + v), nope);
+            products.push_back({q.columns(h * (nope + rope), nope), w_uk,  // [nope, rank]
+                                q_latent.rows(begin, count).columns(h * rank, rank)});
+            copy_columns(context, q.columns(h * (nope + rope) + nope, rope),
+                         q_pe.rows(begin, count).columns(h * rope, rope));
+        }
     }
     ops::matmul_nn(context, products);
-
-    std::vector<ops::LatentSequence> sequences;
-    for (const CachedRows& rows : layout.sequences) {
-        sequences.push_back(
-            {rows.pages, rows.length + rows.query_count, rows.first_row, rows.query_count});
-    }
     ops::attention_latent(context, q_latent, q_pe, layout.cache, sequences,
                           config_.attention_scale(), u);
-
     products.clear();
-    for (int64_t h = 0; h < heads; ++h) {
-        const Tensor w_uv = weights_.kv_b_proj.weight.rows(h * (nope + v) + nope, v);  // [v, rank]
-        products.push_back({u.columns(h * rank, rank), w_uv, saved.o.values.columns(h * v, v)});
+    for (const auto& [begin, count] : ranges) {
+        const Tensor o = saved.o.values.rows(begin, count);
+        for (int64_t h = 0; h < heads; ++h) {
+            const Tensor w_uv = weights_.kv_b_proj.weight.rows(h * (nope + v) + nope, v);
+            products.push_back({u.rows(begin, count).columns(h * rank, rank), w_uv,  // [v, rank]
+                                o.columns(h * v, v)});
+        }
     }
     ops::matmul_nt(context, products);
-    weights_.o_proj.forward_add(context, saved.o, y);
 }
 
 void AttentionMla::backward_input(Context& context, const SequenceLayout& layout,

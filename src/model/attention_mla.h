@@ -49,6 +49,7 @@ struct CachedRows {
     int64_t cached;                  // positions below are in the cache; they are not written again
     int64_t first_row;               // first of this sequence's rows in the step
     int64_t query_count;             // its rows
+    int64_t expanded;  // rows of positions below attend in expanded form, the others absorbed
 };
 struct CachedLayout {
     ops::LatentPages cache;  // this layer's
@@ -72,7 +73,8 @@ class AttentionMla {
     void recompute(Context& context, const SequenceLayout& layout, const Operand& x,
                    AttentionSaved& saved) const;
 
-    /// The same in absorbed form; the step's latents are written into the caches first.
+    /// The same over the latent cache, into which the step's latents are written first. Rows in
+    /// expanded form have forward's bits.
     void forward_cached(Context& context, const CachedLayout& layout, const Operand& x,
                         AttentionSaved& saved, Tensor& y) const;
 
@@ -91,6 +93,9 @@ class AttentionMla {
     void norm_latents(Context& context, AttentionSaved& saved) const;
     void project_query(Context& context, const Operand& x, const Tensor& positions,
                        const Tensor& cos_sin, AttentionSaved& saved) const;
+    void attend_expanded(Context& context, const CachedLayout& layout, const CachedRows& rows,
+                         AttentionSaved& saved) const;
+    void attend_absorbed(Context& context, const CachedLayout& layout, AttentionSaved& saved) const;
 
     const ModelConfig& config_;
     const AttentionWeights& weights_;

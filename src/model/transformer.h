@@ -119,8 +119,7 @@ void update_router_bias(const ModelConfig& config, Weights& weights,
 /// logits = hidden·lm_headᵀ in f32.   hidden [rows, hidden], logits [rows, vocab] f32 (f64 for f64)
 void head_logits(Context& context, const Model& model, const Tensor& hidden, Tensor& logits);
 
-// ---- Cached execution, for generation: the same layers, attention in absorbed form over the
-// latent cache.
+// ---- Cached execution, for generation: the same layers, attention over the latent cache.
 
 /// The latents of every layer, MTP modules' after the main ones: pages of 64 positions, each page
 /// in all layers under one number.
@@ -135,7 +134,9 @@ struct CachedSequence {
     std::span<const int32_t> pages;  // of its positions
     int64_t length = 0;              // positions before the step's first
     int64_t query_count = 0;         // tokens of this step
-    int64_t cached = 0;  // positions below are in the cache already: computed again, not written
+    int64_t cached = 0;    // positions below are in the cache already: computed again, not written
+    int64_t expanded = 0;  // positions below attend in expanded form, as forward does, the others
+                           // in absorbed form
 };
 
 /// Runs the step's tokens (ids [tokens] i32, sequence after sequence), writes their latents into

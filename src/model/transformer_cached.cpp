@@ -21,8 +21,12 @@ Step make_step(Context& context, int64_t tokens, std::span<const CachedSequence>
     const auto positions = step.positions.values<int32_t>();
     int64_t row = 0;
     for (const CachedSequence& sequence : sequences) {
-        step.rows.push_back(
-            {sequence.pages, sequence.length, sequence.cached, row, sequence.query_count});
+        step.rows.push_back({.pages = sequence.pages,
+                             .length = sequence.length,
+                             .cached = sequence.cached,
+                             .first_row = row,
+                             .query_count = sequence.query_count,
+                             .expanded = sequence.expanded});
         for (int64_t i = 0; i < sequence.query_count; ++i) {
             positions[size_t(row++)] = int32_t(sequence.length + i);
         }

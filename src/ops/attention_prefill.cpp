@@ -22,9 +22,9 @@ void check_starts(std::span<const int64_t> starts, int64_t tokens) {
 
 void check_inputs(const Tensor& q, const Tensor& kv, const Tensor& k_pe,
                   const AttentionShape& shape) {
-    const int64_t tokens = q.shape()[0];
+    const int64_t tokens = kv.shape()[0];
     const int64_t nope = shape.qk_nope_head_dim, rope = shape.qk_rope_head_dim;
-    require(q, q.dtype(), {tokens, shape.heads * (nope + rope)}, "q");
+    require(q, q.dtype(), {-1, shape.heads * (nope + rope)}, "q");
     require(kv, q.dtype(), {tokens, shape.heads * (nope + shape.v_head_dim)}, "kv");
     require(k_pe, q.dtype(), {tokens, rope}, "k_pe");
 }
@@ -92,12 +92,25 @@ std::span<cpu::PrefillItem> sections_of(Workspace& workspace, std::span<const in
     return sections;
 }
 
+/// Sections of a sequence's last `queries` tokens, the last first.
+std::span<cpu::PrefillItem> sections_of(Workspace& workspace, int64_t tokens, int64_t queries) {
+    constexpr int64_t kSection = cpu::kQuerySection;
+    const auto sections = workspace.take<cpu::PrefillItem>((queries + kSection - 1) / kSection);
+    const int64_t without = tokens - queries;
+    for (size_t i = 0; i < sections.size(); ++i) {
+        const int64_t begin = without + int64_t(sections.size() - 1 - i) * kSection;
+        sections[i] = {.head = 0,
+                       .start = 0,
+                       .begin = begin,
+                       .end = std::min(begin + kSection, tokens),
+                       .without_query = without};
+    }
+    return sections;
+}
+
 template <Isa isa, class T, class S>
 void run_forward(Context& context, const cpu::PrefillForward<T, S>& forward,
-                 std::span<const int64_t> starts) {
-    if (starts.back() == 0) return;
-    const Workspace::Scope scope(context.workspace);
-    const auto sections = sections_of(context.workspace, starts);
+                 std::span<const cpu::PrefillItem> sections) {
     const int64_t bytes = cpu::attention_prefill_scratch<isa, T, S>(forward.sizes);
     const auto scratch = context.workspace.take<std::byte>(bytes * context.threads.size());
     const int64_t heads = forward.sizes.heads;
@@ -160,10 +173,14 @@ void attention_prefill(Context& context, const AttentionInputs& inputs,
     const auto& [q, kv, k_pe] = inputs;
     const auto& [o, lse] = outputs;
     check_inputs(q, kv, k_pe, shape);
-    const int64_t tokens = q.shape()[0];
+    const int64_t tokens = kv.shape()[0];
     check_starts(starts, tokens);
+    require(q, q.dtype(), {tokens, q.shape()[1]}, "q");
     require(o, q.dtype(), {tokens, shape.heads * shape.v_head_dim}, "o");
     require(lse, statistics_of(q.dtype()), {tokens, shape.heads}, "lse");
+    if (tokens == 0) return;
+    const Workspace::Scope scope(context.workspace);
+    const auto sections = sections_of(context.workspace, starts);
     with_type(q.dtype(), [&]<class T>() {
         using S = cpu::Statistic<T>;
         const cpu::PrefillForward<T, S> forward = {.sizes = sizes_of(shape),
@@ -172,8 +189,33 @@ void attention_prefill(Context& context, const AttentionInputs& inputs,
                                                    .k_pe = rows_of<T>(k_pe),
                                                    .o = writable_rows<T>(o),
                                                    .lse = writable_rows<S>(lse)};
-        cpu::with_matmul_isa(context.isa,
-                             [&]<Isa isa>() { run_forward<isa>(context, forward, starts); });
+        cpu::with_matmul_isa(
+            context.isa, [&]<Isa isa>() { run_forward<isa, T, S>(context, forward, sections); });
+    });
+}
+
+void attention_continue(Context& context, const AttentionInputs& inputs,
+                        const AttentionShape& shape, Tensor& o) {
+    const auto& [q, kv, k_pe] = inputs;
+    check_inputs(q, kv, k_pe, shape);
+    const int64_t tokens = kv.shape()[0], queries = q.shape()[0];
+    if (queries > tokens) {
+        throw Error(Error::Kind::internal, concat(queries, " queries of ", tokens, " tokens"));
+    }
+    require(o, q.dtype(), {queries, shape.heads * shape.v_head_dim}, "o");
+    if (queries == 0) return;
+    const Workspace::Scope scope(context.workspace);
+    const auto sections = sections_of(context.workspace, tokens, queries);
+    with_type(q.dtype(), [&]<class T>() {
+        using S = cpu::Statistic<T>;
+        const cpu::PrefillForward<T, S> forward = {.sizes = sizes_of(shape),
+                                                   .q = rows_of<T>(q),
+                                                   .kv = rows_of<T>(kv),
+                                                   .k_pe = rows_of<T>(k_pe),
+                                                   .o = writable_rows<T>(o),
+                                                   .lse = {nullptr, 0}};
+        cpu::with_matmul_isa(
+            context.isa, [&]<Isa isa>() { run_forward<isa, T, S>(context, forward, sections); });
     });
 }
 
@@ -183,8 +225,9 @@ void attention_prefill_backward(Context& context, const Tensor& d_o, const Atten
     const auto& [q, kv, k_pe] = kept.inputs;
     const Tensor &o = kept.o, &lse = kept.lse;
     check_inputs(q, kv, k_pe, shape);
-    const int64_t tokens = q.shape()[0], heads = shape.heads;
+    const int64_t tokens = kv.shape()[0], heads = shape.heads;
     check_starts(starts, tokens);
+    require(q, q.dtype(), {tokens, q.shape()[1]}, "q");
     require(o, q.dtype(), {tokens, heads * shape.v_head_dim}, "o");
     require(d_o, q.dtype(), {tokens, heads * shape.v_head_dim}, "d_o");
     require(lse, statistics_of(q.dtype()), {tokens, heads}, "lse");

@@ -37,6 +37,13 @@ void attention_prefill(Context& context, const AttentionInputs& inputs,
                        std::span<const int64_t> starts, const AttentionShape& shape,
                        AttentionOutputs outputs);
 
+/// The same for some last positions of one sequence, whose keys and values are all there: the bits
+/// that attention_prefill gives these rows.
+void attention_continue(Context& context,
+                        const AttentionInputs& inputs,  // q [queries, …]; kv, k_pe [tokens, …]
+                        const AttentionShape& shape,
+                        Tensor& o);  // [queries, heads·v]
+
 /// What forward was given and what it made.
 struct AttentionKept {
     AttentionInputs inputs;

@@ -81,13 +81,30 @@ EngineOptions with_pages(const model::Model& model, int64_t pages) {
     return {.cache_bytes = pages * cache_page_bytes(model), .max_sequences = 8};
 }
 
-Outcome alone(Context& context, const model::Model& model, const Request& request) {
+Outcome alone(Context& context, const model::Model& model, const Request& request,
+              AttentionForms attention = AttentionForms::absorbed) {
     Outcome outcome;
-    Engine engine(context, model, with_pages(model, 16));
+    EngineOptions options = with_pages(model, 16);
+    options.attention = attention;
+    Engine engine(context, model, options);
     engine.submit(listening(outcome, request));
     while (engine.step()) {
     }
     return outcome;
+}
+
+/// log p of ids 1 …, as training and `score` compute it.
+std::vector<float> scores_of(Context& context, const model::Model& model,
+                             const std::vector<int32_t>& ids) {
+    Tensor rows = Tensor::zeros({1, int64_t(ids.size())}, DType::i32);
+    std::ranges::copy(ids, rows.values<int32_t>().begin());
+    const model::TokenBatch batch = model::make_batch(rows);
+    const DType dtype = model.weights.embed_tokens.dtype();
+    auto saved =
+        model::allocate_saved(model.config, batch.ids.count(), dtype, false, test::owned());
+    Tensor logprobs = Tensor::zeros({batch.ids.count()}, DType::f32);
+    model::evaluate(context, model, batch, {}, saved, &logprobs);
+    return {logprobs.values<float>().begin(), logprobs.values<float>().end()};
 }
 
 }  // namespace
@@ -108,6 +125,7 @@ TEST_CASE("engine: a request's text and log-probabilities have the bits of runni
             options.adaptive_drafts = random.below(2) == 0;
             if (random.below(3) == 0) options.draft_source = DraftSource::prompt_lookup;
             options.share_prefixes = random.below(3) > 0;
+            if (seed % 2 == 1) options.attention = AttentionForms::expanded;
             Engine engine(machine.context, model, options);
             std::map<RequestId, std::pair<Request, Outcome>> all;
             for (int submitted = 0; submitted < 14 || engine.step();) {
@@ -123,7 +141,8 @@ TEST_CASE("engine: a request's text and log-probabilities have the bits of runni
             }
             for (const auto& [id, entry] : all) {
                 CAPTURE(id);
-                const Outcome expected = alone(single.context, model, entry.first);
+                const Outcome expected =
+                    alone(single.context, model, entry.first, options.attention);
                 const Outcome& outcome = entry.second;
                 CHECK(outcome.finishes == 1);
                 CHECK(outcome.result.tokens == expected.result.tokens);
@@ -167,29 +186,126 @@ TEST_CASE("engine: log-probabilities are those that scoring gives, of all ids th
     REQUIRE(tokens.size() == 5);
     std::vector<int32_t> ids = request.prompt;
     for (const GeneratedToken& token : tokens) ids.push_back(token.id);
-    Tensor rows = Tensor::zeros({1, int64_t(ids.size())}, DType::i32);
-    std::ranges::copy(ids, rows.values<int32_t>().begin());
-    const model::TokenBatch batch = model::make_batch(rows);
-    auto saved =
-        model::allocate_saved(model.config, batch.ids.count(), DType::f32, false, test::owned());
-    Tensor logprobs = Tensor::zeros({batch.ids.count()}, DType::f32);
-    model::evaluate(machine.context, model, batch, {}, saved, &logprobs);
+    const std::vector<float> scores = scores_of(machine.context, model, ids);
     REQUIRE(result.prompt_logprobs.size() == 19);
     REQUIRE(result.prompt_top.size() == 19);
     for (size_t i = 0; i < 19; ++i) {
-        CHECK(std::abs(result.prompt_logprobs[i] - logprobs.values<float>()[i]) < 1e-4);
+        CHECK(std::abs(result.prompt_logprobs[i] - scores[i]) < 1e-4);
         CHECK(std::ranges::any_of(result.prompt_top[i], [&](const TokenLogprob& entry) {
             return entry.id == request.prompt[i + 1] && entry.logprob == result.prompt_logprobs[i];
         }));
     }
     for (size_t i = 0; i < tokens.size(); ++i) {
-        // Scoring attends in expanded form: equal to rounding.
-        CHECK(std::abs(tokens[i].logprob - logprobs.values<float>()[19 + i]) < 1e-4);
+        // Scoring attends in expanded form, this engine in absorbed form: equal to rounding.
+        CHECK(std::abs(tokens[i].logprob - scores[19 + i]) < 1e-4);
         double total = 0;
         for (const TokenLogprob& entry : tops[i]) total += std::exp(double(entry.logprob));
         CHECK(std::abs(total - 1) < 1e-5);
         CHECK(tops[i][0].id == tokens[i].id);  // greedy
         CHECK(tops[i][0].logprob == tokens[i].logprob);
+    }
+}
+
+TEST_CASE(
+    "engine: in expanded form a rollout's log-probabilities are those of scoring, bit for bit, "
+    "however it was scheduled") {
+    for (const Isa isa : {best_isa(), Isa::portable}) {
+        CAPTURE(name(isa));
+        test::Machine machine(3, isa), trainer(2, isa);
+        const model::Model model = random_model(machine.context, DType::bf16);
+        for (const int64_t step_tokens : {17, 64, 512}) {
+            for (const int64_t drafts : {0, 2}) {
+                CAPTURE(step_tokens);
+                CAPTURE(drafts);
+                EngineOptions options = with_pages(model, 30);
+                options.attention = AttentionForms::expanded;
+                options.max_step_tokens = step_tokens;
+                options.draft_tokens = drafts;
+                options.adaptive_drafts = false;
+                Engine engine(machine.context, model, options);
+                std::vector<Request> requests;
+                for (const int64_t length : {1, 3, 64, 129, 200}) {
+                    Request request{.prompt = ids_of(length, 1), .max_new_tokens = 24};
+                    request.sampling.temperature = length % 2 == 0 ? 0 : 1;
+                    request.logprobs = true;
+                    request.prompt_logprobs = length == 129;
+                    requests.push_back(request);
+                }
+                std::vector<Outcome> outcomes(requests.size());
+                for (size_t i = 0; i < requests.size(); ++i) {
+                    engine.submit(listening(outcomes[i], requests[i]));
+                }
+                while (engine.step()) {
+                }
+                for (size_t i = 0; i < requests.size(); ++i) {
+                    CAPTURE(i);
+                    std::vector<int32_t> ids = requests[i].prompt;
+                    const auto& generated = outcomes[i].result.tokens;
+                    ids.insert(ids.end(), generated.begin(), generated.end());
+                    const auto scores = scores_of(trainer.context, model, ids);
+                    const auto split = scores.end() - int64_t(generated.size());
+                    CHECK(outcomes[i].logprobs == std::vector<float>(split, scores.end()));
+                    if (!requests[i].prompt_logprobs) continue;
+                    CHECK(outcomes[i].result.prompt_logprobs ==
+                          std::vector<float>(scores.begin(), split));
+                }
+                CHECK((engine.stats().accepted_tokens > 0) == (drafts > 0));
+            }
+        }
+    }
+}
+
+TEST_CASE("engine: a long prompt's form of attention depends on the prompt alone") {
+    CHECK(expanded_positions(AttentionForms::absorbed, 10000) == 0);
+    CHECK(expanded_positions(AttentionForms::long_prompts, 2047) == 0);
+    CHECK(expanded_positions(AttentionForms::long_prompts, 2049) == 1536);  // two rows are left
+    CHECK(expanded_positions(AttentionForms::long_prompts, 2050) == 2048);
+    CHECK(expanded_positions(AttentionForms::expanded, 1) > 100000);
+    test::Machine machine(3), single(1);
+    model::Model model = random_model(machine.context, DType::bf16);
+    model.config.max_position_embeddings = 4096;
+    model.cos_sin = model::rotary_table(model.config, 4096, DType::f32);
+    std::vector<Request> requests;
+    for (const auto& [length, seed] : {std::pair(2300, 1), {2047, 1}, {2300, 1}, {2600, 1}}) {
+        Request request{.prompt = ids_of(length, uint64_t(seed)), .max_new_tokens = 20};
+        request.logprobs = true;
+        requests.push_back(request);
+    }
+    const auto run = [&](Context& context, EngineOptions options, int steps_between) {
+        options.attention = AttentionForms::long_prompts;
+        std::vector<Outcome> outcomes(requests.size());
+        Engine engine(context, model, options);
+        for (size_t i = 0; i < requests.size(); ++i) {
+            Request request = listening(outcomes[i], requests[i]);
+            if (!options.share_prefixes) request.priority = int(i);
+            engine.submit(request);
+            for (int step = 0; step < steps_between; ++step) engine.step();
+        }
+        while (engine.step()) {
+        }
+        return std::pair(std::move(outcomes), engine.stats());
+    };
+    EngineOptions plain = with_pages(model, 300);
+    plain.share_prefixes = false;
+    const auto expected = run(single.context, plain, 100).first;
+    EngineOptions crowded = with_pages(model, 50);  // each preempts the one before as it generates
+    crowded.max_step_tokens = 300;
+    crowded.draft_tokens = 1;
+    crowded.share_prefixes = false;
+    EngineOptions sharing = with_pages(model, 120);
+    sharing.max_step_tokens = 777;
+    for (const EngineOptions& options : {crowded, sharing}) {
+        const auto [outcomes, stats] =
+            run(machine.context, options, options.share_prefixes ? 0 : 12);
+        for (size_t i = 0; i < requests.size(); ++i) {
+            CAPTURE(i);
+            CHECK(outcomes[i].streamed == expected[i].streamed);
+            CHECK(outcomes[i].logprobs == expected[i].logprobs);
+        }
+        CHECK((stats.preemptions > 0) == !options.share_prefixes);
+        // The second request's pages are of the other form; the third has all whole pages of the
+        // first, the fourth those that are expanded in both.
+        CHECK(stats.reused_tokens == (options.share_prefixes ? 2240 + 2048 : 0));
     }
 }
 

@@ -280,6 +280,41 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("attention_continue: the last rows of a sequence have the bits of the whole") {
+    for (const DType dtype : {DType::bf16, DType::f32, DType::f64}) {
+        const Problem whole = random_problem(shape_of(2, 24, 8, 20), {0, 301}, dtype);
+        for (const Isa isa : available_isas()) {
+            CAPTURE(name(isa));
+            const Results all = run(whole, isa, 2, false);
+            for (const auto& [tokens, queries] :
+                 {std::pair(301, 301), {301, 300}, {301, 1}, {257, 130}, {128, 64}, {1, 1}}) {
+                CAPTURE(tokens);
+                CAPTURE(queries);
+                ThreadPool pool(3);
+                Workspace workspace;
+                Context context{pool, workspace, isa};
+                Tensor o = Tensor::zeros({queries, whole.shape.heads * 20}, dtype);
+                ops::attention_continue(context,
+                                        {whole.q.rows(tokens - queries, queries),
+                                         whole.kv.rows(0, tokens), whole.k_pe.rows(0, tokens)},
+                                        whole.shape, o);
+                CHECK(same_bits_everywhere(o, all.o.rows(tokens - queries, queries)));
+            }
+        }
+    }
+}
+
+TEST_CASE("attention_continue: more queries than tokens are refused") {
+    const Problem p = random_problem(shape_of(1, 4, 2, 4), {0, 5}, DType::f32);
+    ThreadPool pool(1);
+    Workspace workspace;
+    Context context{pool, workspace, best_isa()};
+    Tensor o = Tensor::zeros({5, 4}, DType::f32);
+    CHECK_THROWS_AS(
+        ops::attention_continue(context, {p.q, p.kv.rows(0, 4), p.k_pe.rows(0, 4)}, p.shape, o),
+        Error);
+}
+
 TEST_CASE(
     "attention_prefill: a row's bits do not depend on later tokens or on the sequence's length") {
     for (const DType dtype : {DType::bf16, DType::f32}) {

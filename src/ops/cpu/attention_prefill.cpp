@@ -43,8 +43,8 @@ void load_queries(const PrefillForward<T, S>& forward, const PrefillItem& item,
                   QueryRows<T>& rows) {
     const int64_t dim = forward.sizes.nope + forward.sizes.rope;
     rows.count = item.end - item.begin;
-    copy_rows(forward.q.at(item.begin, item.head * dim), forward.q.stride, rows.count, dim, rows.q,
-              rows.k_stride);
+    copy_rows(forward.q.at(item.begin - item.without_query, item.head * dim), forward.q.stride,
+              rows.count, dim, rows.q, rows.k_stride);
     zero_padding(rows.q, rows.k_stride, rows.count, dim, round_up(rows.count, kRowBlock));
     reset(rows);
 }
@@ -73,9 +73,11 @@ template <class T, class S>
 void store_results(const PrefillForward<T, S>& forward, const PrefillItem& item,
                    const QueryRows<T>& rows) {
     for (int64_t r = 0; r < rows.count; ++r) {
-        T* o = forward.o.at(item.begin + r, item.head * forward.sizes.v);
+        const int64_t query = item.begin - item.without_query + r;
+        T* o = forward.o.at(query, item.head * forward.sizes.v);
         store_scaled(rows.o + r * rows.v_width, S(1) / rows.l[r], forward.sizes.v, o);
-        *forward.lse.at(item.begin + r, item.head) = rows.m[r] * S(kLn2) + logarithm(rows.l[r]);
+        if (forward.lse.data == nullptr) continue;
+        *forward.lse.at(query, item.head) = rows.m[r] * S(kLn2) + logarithm(rows.l[r]);
     }
 }
 

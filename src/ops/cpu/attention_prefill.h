@@ -20,17 +20,18 @@ struct PrefillSizes {
 template <class T, class S>
 struct PrefillForward {
     PrefillSizes sizes;
-    Rows<const T> q;     // [tokens, heads·(nope + rope)]
+    Rows<const T> q;     // [queries, heads·(nope + rope)]
     Rows<const T> kv;    // [tokens, heads·(nope + v)]
     Rows<const T> k_pe;  // [tokens, rope]
-    Rows<T> o;           // [tokens, heads·v]
-    Rows<S> lse;         // [tokens, heads]
+    Rows<T> o;           // [queries, heads·v]
+    Rows<S> lse;         // [queries, heads]; no memory where it is not wanted
 };
 
-/// One head of queries [begin, end) of the sequence that starts at token `start`. Whole sections of
-/// kQuerySection rows, counted from `start`, make the unit of work.
+/// One head of tokens [begin, end), as queries, of the sequence that starts at token `start`. Whole
+/// sections of kQuerySection rows, counted from the sequence's first query, make the unit of work.
 struct PrefillItem {
     int64_t head, start, begin, end;
+    int64_t without_query = 0;  // token t is query t − without_query
 };
 
 /// Query rows of one item: enough to pay for packing the keys they meet, few enough to stay in the
