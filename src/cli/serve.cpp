@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "cli/arguments.h"
+#include "cli/engine_argument.h"
 #include "cli/machine.h"
 #include "cli/report.h"
 #include "cli/stop_signals.h"
@@ -31,7 +32,8 @@ infer::EngineOptions engine_options(const Arguments& arguments, const TextModel&
             .max_sequences = arguments.integer("--max-sequences", 1, 4096),
             .max_step_tokens = arguments.integer("--max-step-tokens", 1, 1 << 20),
             .draft_tokens = guesses.draft_tokens,
-            .draft_source = guesses.source};
+            .draft_source = guesses.source,
+            .attention = attention_forms(arguments)};
 }
 
 http::ServerOptions server_options(const Arguments& arguments) {
@@ -97,6 +99,7 @@ std::vector<Option> options() {
          .help = "tokens that one step computes at most",
          .fallback = "512"},
         speculate_option(),
+        attention_option(),
         {.name = "--drain",
          .value = "SECONDS",
          .help = "after Ctrl-C or SIGTERM, for what runs to end",
