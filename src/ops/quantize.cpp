@@ -43,7 +43,7 @@ struct Grid {
 
 Grid grid_of(const Shape& shape, const Tiling& tiling, int64_t first_task) {
     constexpr int64_t kBlocks = 512;  // columns of a task of blocks
-    constexpr int64_t kStrip = 64;    // of a task of column tiles: 128 rows in L1
+    constexpr int64_t kStrip = 256;   // of a task of column tiles
     if (tiling.rows == 1) {           // whole rows
         return {first_task, rows_per_task(shape[1]), std::max<int64_t>(1, shape[1]), 1};
     }
@@ -73,17 +73,16 @@ cpu::QuantizedRows<T> rows_of(const T* values, int64_t stride, TiledMatrix& q, c
             codes_stride, to.rows, to.columns};
 }
 
-/// Tiles of several rows and columns: the largest value first, then the codes.
+/// Tiles of several rows and columns.
 template <Isa isa, class T>
 void quantize_blocks(const cpu::QuantizedRows<T>& rows, int64_t width, const cpu::ScaleRule& rule,
-                     ScaleKind kind, float* scale) {
+                     float* scale) {
     for (int64_t j = 0; j < rows.columns; j += width, ++scale) {
         cpu::QuantizedRows<T> block = rows;
         block.x += j;
         block.codes += j;
         block.columns = std::min(width, rows.columns - j);
-        *scale = formats::tile_scale(cpu::largest_magnitude<isa>(block), rule.largest, kind);
-        cpu::quantize_with<isa>(block, rule.code, *scale);
+        *scale = cpu::quantize_block<isa>(block, rule);
     }
 }
 
@@ -101,7 +100,7 @@ void quantize_region(const cpu::QuantizedRows<T>& rows, TiledMatrix& q, const Re
     } else if (width == 1) {
         cpu::quantize_column_tile<isa>(rows, rule, scale);
     } else {
-        quantize_blocks<isa>(rows, width, rule, tiling.scale, scale);
+        quantize_blocks<isa>(rows, width, rule, scale);
     }
 }
 
@@ -151,6 +150,40 @@ void load_rows(Isa isa, const TiledMatrix& x, const Region& region, float* to) {
     });
 }
 
+/// Tiles of one row, wide enough, to tiles of one column. Returns whether these are such.
+bool requantize_columns(Isa isa, const TiledMatrix& x, TiledMatrix& q, const Region& region,
+                        float* scratch) {
+    const int64_t width =
+        x.tiling.columns == 0 ? std::max<int64_t>(1, x.codes.shape()[1]) : x.tiling.columns;
+    const bool wide =
+        width % cpu::kCodeStrip == 0 || region.column % width + region.columns <= width;
+    if (x.tiling.rows != 1 || q.tiling.columns != 1 || !wide) return false;
+    const auto at = [&](const TiledMatrix& matrix) {
+        return region.row * matrix.codes.row_stride() + region.column;
+    };
+    const cpu::CodeColumns part{
+        .codes = reinterpret_cast<const uint8_t*>(x.codes.data()) + at(x),
+        .codes_stride = x.codes.row_stride(),
+        .code = x.codes.dtype() == DType::f8_e4m3 ? cpu::Code::e4m3 : cpu::Code::e5m2,
+        .row_scale =
+            x.scale.data_as<float>() + region.row * x.scale.row_stride() + region.column / width,
+        .row_scale_stride = x.scale.row_stride(),
+        .tile_width = width,
+        .column_in_tile = region.column % width,
+        .to = reinterpret_cast<uint8_t*>(q.codes.data()) + at(q),
+        .to_stride = q.codes.row_stride(),
+        .rows = region.rows,
+        .columns = region.columns};
+    const int64_t band =
+        q.tiling.rows == 0 ? std::max<int64_t>(1, q.codes.shape()[0]) : q.tiling.rows;
+    float* scale =
+        q.scale.data_as<float>() + region.row / band * q.scale.row_stride() + region.column;
+    cpu::with_isa(isa, [&]<Isa chosen>() {
+        cpu::requantize_column_tile<chosen>(part, rule_of(q), scale, scratch);
+    });
+    return true;
+}
+
 /// Quantises one region; where columns are tiles or the source is quantised itself, from a copy in
 /// float32.
 template <class Source>
@@ -170,6 +203,8 @@ void quantize_task(Isa isa, const Source& source, TiledMatrix q, const Region& r
             });
             return;
         }
+    } else if (requantize_columns(isa, source, q, region, scratch)) {
+        return;
     }
     load_rows(isa, source, region, scratch);
     cpu::with_isa(isa, [&]<Isa chosen>() {

@@ -127,6 +127,30 @@ TEST_CASE("quantize: the quotient is a true division's for any pair of bf16 valu
     }
 }
 
+TEST_CASE("quantize: the quotient of float32 values beside a tie is a true division's") {
+    // Scales of many fractions; x at each tie between two codes and up to two units beside it.
+    constexpr int64_t kRows = 509, kColumns = 128;
+    const Tensor x = test::filled({kRows, kColumns}, DType::f32, [](int64_t i) {
+        const int64_t row = i / kColumns, column = i % kColumns;
+        const float scale = 1 + float(row * 16381 % (1 << 23)) * 0x1p-23f;
+        if (column == 0) return double(scale * 448);
+        float tie = scale * (1 + float(column % 32 | 1) / 32);
+        for (int64_t step = 0; step < std::abs(column / 32 % 5 - 2); ++step) {
+            tie = std::nextafter(tie, column / 32 % 5 < 2 ? 0.0f : 8.0f);
+        }
+        return double(tie);
+    });
+    for (const Tiling& tiling : {kRowTiles, Tiling{1, 1}, Tiling{128, 1}}) {
+        TiledMatrix expected = TiledMatrix::uninitialized(x.shape(), tiling);
+        formats::quantize_tiles(x, expected);
+        test::for_each_isa([&](Context& context) {
+            TiledMatrix q = TiledMatrix::uninitialized(x.shape(), tiling);
+            ops::quantize_tiles(context, x, q);
+            check_same(q, expected);
+        });
+    }
+}
+
 TEST_CASE("quantize: tiny, huge and absent numbers end as in the plain loops") {
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
     constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
@@ -203,6 +227,35 @@ TEST_CASE("quantize: an expert's tiles along the tokens begin at its first token
                 check_same(item.to, expected);
             }
         });
+    }
+}
+
+TEST_CASE("quantize: from tiles of a row to tiles of a column, every bit is the plain loops'") {
+    constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+    const Tiling targets[] = {
+        kColumnTiles, kMicroscalingColumns, {128, 1, ScaleKind::power_of_two}};
+    for (const DType codes : {DType::f8_e4m3, DType::f8_e5m2}) {
+        for (const Tiling& target : targets) {
+            for (const float special : {1.0f, 0.0f, 0x1p-120f, kNaN}) {
+                CAPTURE(test::text(target));
+                CAPTURE(special);
+                const Shape shape{300, 600};
+                TiledMatrix from = test::random_tiles(shape, kRowTiles, 5, codes, 3);
+                from.scale.row<float>(7)[1] = special;
+                if (special == 0 && codes == DType::f8_e4m3) {  // a NaN of the same bits everywhere
+                    from.codes.data()[9 * from.codes.row_stride()] = std::byte{0x7F};
+                }
+                Tensor values = Tensor::zeros(shape, DType::f32);
+                formats::dequantize_tiles(from, values);
+                TiledMatrix expected = TiledMatrix::uninitialized(shape, target, codes);
+                formats::quantize_tiles(values, expected);
+                test::for_each_isa([&](Context& context) {
+                    TiledMatrix to = TiledMatrix::uninitialized(shape, target, codes);
+                    ops::requantize_tiles(context, from, to);
+                    check_same(to, expected);
+                });
+            }
+        }
     }
 }
 

@@ -22,6 +22,11 @@ using E4M3Format = NarrowFormat<7, 3, 7>;
 using E5M2Format = NarrowFormat<7, 2, 15>;
 using E5M6Format = NarrowFormat<11, 6, 15>;
 
+template <class Format>
+constexpr float largest_value() {
+    return Format::kBits == 11 ? 65024.0f : Format::kDropped == 21 ? 57344.0f : 448.0f;
+}
+
 // Rounding to a code. Let 2^e be the power of two below |q|, at least the smallest normal number:
 // the format's values there are 2^(e − fraction) apart. Adding 2^(e + 23 − fraction), whose last
 // bit has just that size, rounds |q| to a multiple of it, to nearest even, and leaves the multiple
@@ -31,15 +36,22 @@ using E5M6Format = NarrowFormat<11, 6, 15>;
 
 #if defined(__AVX512F__)
 
-template <class Format, class V>
-__m512i round_to_code(V q, V sign) {
-    const __m512i bits = _mm512_castps_si512(q.v);
-    const __m512i exponent = _mm512_max_epi32(_mm512_and_si512(bits, _mm512_set1_epi32(0x7F800000)),
-                                              _mm512_set1_epi32(int(Format::kLeastExponent)));
+/// Of magnitudes, without a sign.
+template <class Format>
+__m512i rounded_code(__m512 q) {
+    const __m512i exponent =
+        _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(q), _mm512_set1_epi32(0x7F800000)),
+                         _mm512_set1_epi32(int(Format::kLeastExponent)));
     const __m512i addend = _mm512_add_epi32(exponent, _mm512_set1_epi32(int(Format::kMagic)));
-    const __m512 sum = _mm512_add_ps(_mm512_abs_ps(q.v), _mm512_castsi512_ps(addend));
+    const __m512 sum = _mm512_add_ps(q, _mm512_castsi512_ps(addend));
     const __m512i code =
         _mm512_add_epi32(_mm512_castps_si512(sum), _mm512_srli_epi32(exponent, Format::kDropped));
+    return _mm512_and_si512(code, _mm512_set1_epi32(int(Format::kMask)));
+}
+
+template <class Format, class V>
+__m512i round_to_code(V q, V sign) {
+    const __m512i code = rounded_code<Format>(_mm512_abs_ps(q.v));
     const __m512i signs = _mm512_srli_epi32(_mm512_castps_si512(sign.v), 31 - Format::kBits);
     constexpr int kSelect = 0xE4;  // c ? a : b
     return _mm512_ternarylogic_epi32(code, signs, _mm512_set1_epi32(int(Format::kMask)), kSelect);

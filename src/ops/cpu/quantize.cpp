@@ -1,15 +1,18 @@
 // One pass over memory: a tile's largest magnitude is found and its codes written while its values
 // are in the first-level cache (a block of 128×128 in the second).
 //
-// The quotient x / scale is that of a true division, bit for bit, without one: a zmm division takes
+// The code of the quotient x / scale is that of a true division, without one: a zmm division takes
 // 16 cycles on the processors at hand, half of the time that memory needs. With r = 1 / scale
-// rounded, q = x·r is within 2 units of the last place; q + r·(x − q·scale), the remainder exact in
-// a fused multiply-add, is within one, and the same again is the rounded quotient (Markstein 1990).
-// That holds while nothing near underflow or overflow occurs; other tiles divide.
+// rounded, q = x·r is within 2 units of the last place, and q + r·(x − q·scale), the remainder
+// exact in a fused multiply-add, is the rounded quotient but for rare last bits (Markstein 1990).
+// None of these lies at a tie between two codes: x at every tie of five bits, and two units of its
+// last place around, was tried with all 2²³ fractions of a scale. That holds while nothing near
+// underflow or overflow occurs; other tiles divide.
 #include "ops/cpu/quantize.h"
 
 #include "ops/cpu/float8_simd.h"
 #include "ops/cpu/matmul_store.h"
+#include "ops/cpu/quantize512.h"
 
 namespace hadal::ops::cpu {
 namespace {
@@ -17,11 +20,6 @@ namespace {
 int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
-
-/// Between these no step of a division by multiplication can leave the range of float32. Values of
-/// a tile that are far below its largest may, but their codes are 0 whatever the last bits are.
-constexpr float kTiny = 0x1p-60f;
-constexpr float kHuge = 0x1p100f;
 
 float scale_of(float amax, const ScaleRule& rule) {
     if (amax == 0) return 1;
@@ -33,7 +31,7 @@ float scale_of(float amax, const ScaleRule& rule) {
     return __builtin_bit_cast(float, (bits + 0x007FFFFFu) & 0x7F800000u);
 }
 
-/// x / scale for lanes of scales.
+/// x / scale for lanes of scales, near enough to round to a code.
 template <Isa isa>
 struct Divisor {
     using V = Floats<isa>;
@@ -41,13 +39,13 @@ struct Divisor {
     V minus_scale;
     V reciprocal;
 
+    Divisor() = default;
     explicit Divisor(V scales)
         : scale(scales), minus_scale(V::all(0) - scales), reciprocal(V::all(1) / scales) {}
 
     V divide(V x) const {
         if constexpr (isa == Isa::portable) return x / scale;  // no fused multiply-add
-        V q = x * reciprocal;
-        q = fma(fma(q, minus_scale, x), reciprocal, q);
+        const V q = x * reciprocal;
         return fma(fma(q, minus_scale, x), reciprocal, q);
     }
 };
@@ -81,43 +79,33 @@ float careful_magnitude(const T* x, int64_t stride, int64_t count) {
 
 #if defined(__AVX512F__)
 
-/// The largest of the bits below the sign: as integers NaN is above infinity, and that above all
-/// numbers.
-__m512i larger_bits(__m512i largest, const float* x, int64_t count) {
-    const __mmask16 lanes = count >= 16 ? __mmask16(0xFFFF) : __mmask16((1u << count) - 1);
-    const __m512i bits = _mm512_maskz_loadu_epi32(lanes, x);
-    return _mm512_max_epu32(largest, _mm512_and_si512(bits, _mm512_set1_epi32(0x7FFFFFFF)));
-}
-__m512i larger_bits(__m512i largest, const bf16* x, int64_t count) {  // 32 values
-    const __mmask32 lanes = count >= 32 ? ~0u : (1u << count) - 1;
-    const __m512i bits = _mm512_maskz_loadu_epi16(lanes, x);
-    return _mm512_max_epu16(largest, _mm512_and_si512(bits, _mm512_set1_epi16(0x7FFF)));
-}
-uint32_t largest_lane(__m512i bits, const float*) {
-    return _mm512_reduce_max_epu32(bits);
-}
-uint32_t largest_lane(__m512i bits, const bf16*) {
-    const __m512i upper = _mm512_slli_epi32(_mm512_srli_epi32(bits, 16), 16);
-    return _mm512_reduce_max_epu32(_mm512_max_epu32(upper, _mm512_slli_epi32(bits, 16)));
-}
-
-/// The largest magnitude, NaN if there is one.
-template <Isa, class T>
-float magnitude_of(const T* x, int64_t stride, int64_t rows, int64_t columns) {
-    constexpr int64_t kVector = 64 / int64_t(sizeof(T));
-    __m512i largest[2] = {};
+/// The largest magnitude, NaN if there is one: compared as integers NaN is above infinity.
+template <Isa>
+float magnitude_of(const float* x, int64_t stride, int64_t rows, int64_t columns) {
+    const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
+    __m512i largest[4] = {};
     for (int64_t i = 0; i < rows; ++i, x += stride) {
-        for (int64_t j = 0; j < columns; j += 2 * kVector) {
-            largest[0] = larger_bits(largest[0], x + j, columns - j);
-            if (columns - j > kVector) {
-                largest[1] = larger_bits(largest[1], x + j + kVector, columns - j - kVector);
+        int64_t j = 0;
+        for (; j + 64 <= columns; j += 64) {
+#pragma GCC unroll 4
+            for (int h = 0; h < 4; ++h) {
+                const __m512i bits = _mm512_loadu_si512(x + j + 16 * h);
+                largest[h] = _mm512_max_epu32(largest[h], _mm512_and_si512(bits, magnitude));
             }
         }
+        for (; j < columns; j += 16) {
+            const auto lanes = __mmask16(first_words(columns - j));
+            const __m512i bits = _mm512_maskz_loadu_epi32(lanes, x + j);
+            largest[0] = _mm512_max_epu32(largest[0], _mm512_and_si512(bits, magnitude));
+        }
     }
-    const uint32_t bits = largest_lane(sizeof(T) == 2 ? _mm512_max_epu16(largest[0], largest[1])
-                                                      : _mm512_max_epu32(largest[0], largest[1]),
-                                       x);
-    return __builtin_bit_cast(float, bits);
+    const __m512i all = _mm512_max_epu32(_mm512_max_epu32(largest[0], largest[1]),
+                                         _mm512_max_epu32(largest[2], largest[3]));
+    return __builtin_bit_cast(float, _mm512_reduce_max_epu32(all));
+}
+template <Isa>
+float magnitude_of(const bf16* x, int64_t stride, int64_t rows, int64_t columns) {
+    return __builtin_bit_cast(float, uint32_t(largest_bits(x, stride, rows, columns)) << 16);
 }
 
 #else
@@ -142,11 +130,6 @@ float magnitude_of(const T* x, int64_t stride, int64_t rows, int64_t columns) {
 
 #endif
 
-template <class Format>
-constexpr float kLargestOf = Format::kDropped == 21 ? 57344.0f : 448.0f;
-template <>
-constexpr float kLargestOf<E5M6Format> = 65024.0f;
-
 /// For tiles with anything unusual: true divisions, NaN looked for. A NaN's code is all ones.
 template <Isa isa, class Format, class T, class Word>
 void careful_codes(const T* x, int64_t x_stride, float scale, int64_t n, Word* to,
@@ -154,8 +137,8 @@ void careful_codes(const T* x, int64_t x_stride, float scale, int64_t n, Word* t
     using V = Floats<isa>;
     for (int64_t i = 0; i < n; ++i) {
         const float q = widen(x[i * x_stride]) / scale;
-        const V largest = V::all(kLargestOf<Format>);
-        const V clamped = max(V::all(-kLargestOf<Format>), min(largest, V::all(q)));
+        const V largest = V::all(largest_value<Format>());
+        const V clamped = max(V::all(-largest_value<Format>()), min(largest, V::all(q)));
         Word code;
         store_codes<Format>(&code, clamped, V::all(q), cpu::Part{1});
         to[i * to_stride] = q == q ? code : Word(Format::kMask);
@@ -180,15 +163,63 @@ void write_row(const T* x, int64_t n, bool usual, const Divisor<isa>& divisor, f
     });
 }
 
-template <Isa isa, class Format, class T, class Word>
-void row_tiles(const T* x, int64_t columns, int64_t width, const ScaleRule& rule, Word* to,
+#if defined(__AVX512VBMI__)
+
+/// A row of a tile by look-ups; where a value is too small for that, 64 by arithmetic.
+template <Isa isa, class Format>
+void write_row(const bf16* x, int64_t n, const Quotients512<Format>& quotients, float scale,
+               uint8_t* to) {
+    for (int64_t i = 0; i < n; i += 64) {
+        const int64_t count = least(64, n - i);
+        const bool written =
+            count == 64 ? quotients.write_64(x + i, to + i) : quotients.write(x + i, count, to + i);
+        if (__builtin_expect(written, 1)) continue;
+        const Divisor<isa> divisor(Floats<isa>::all(scale));
+        write_row<isa, Format>(x + i, count, true, divisor, scale, to + i);
+    }
+}
+
+#endif
+
+/// One tile; returns its scale.
+template <Isa isa, class Format, class T>
+float write_tile(const QuantizedRows<T>& part, const ScaleRule& rule) {
+    const float amax = magnitude_of<isa>(part.x, part.x_stride, part.rows, part.columns);
+    const float scale = scale_of(amax, rule);
+    const auto each_row = [&](const auto& write) {
+        for (int64_t i = 0; i < part.rows; ++i) {
+            const T* x = part.x + i * part.x_stride;
+            for (int64_t j = 0; part.rows > 1 && j < part.columns; j += 64 / int64_t(sizeof(T))) {
+                __builtin_prefetch(x + part.columns + j, 0, 2);  // of the block beside this one
+            }
+            write(x, part.codes + i * part.codes_stride);
+        }
+    };
+#if defined(__AVX512VBMI__)
+    if constexpr (sizeof(T) == sizeof(bf16)) {
+        if (amax != 0 && is_usual(amax)) {
+            const Quotients512<Format> quotients(uint16_t(__builtin_bit_cast(uint32_t, amax) >> 16),
+                                                 scale, rule.power_of_two);
+            each_row([&](const T* x, uint8_t* to) {
+                write_row<isa>(x, part.columns, quotients, scale, to);
+            });
+            return scale;
+        }
+    }
+#endif
+    const Divisor<isa> divisor(Floats<isa>::all(scale));
+    each_row([&](const T* x, uint8_t* to) {
+        write_row<isa, Format>(x, part.columns, is_usual(amax), divisor, scale, to);
+    });
+    return scale;
+}
+
+template <Isa isa, class Format, class T>
+void row_tiles(const T* x, int64_t columns, int64_t width, const ScaleRule& rule, uint8_t* to,
                float* scale) {
     for (int64_t j = 0; j < columns; j += width, ++scale) {
         const int64_t n = least(width, columns - j);
-        const float amax = magnitude_of<isa>(x + j, n, 1, n);
-        *scale = scale_of(amax, rule);
-        const Divisor<isa> divisor(Floats<isa>::all(*scale));
-        write_row<isa, Format>(x + j, n, is_usual(amax), divisor, *scale, to + j);
+        *scale = write_tile<isa, Format, T>({x + j, n, to + j, n, 1, n}, rule);
     }
 }
 
@@ -310,34 +341,49 @@ void column_tiles(const QuantizedRows<T>& rows, int64_t column, Part part, const
         }
         return;
     }
+    Divisor<isa> divisors[vectors];
+    for (int64_t j = 0; j < vectors; ++j) {
+        divisors[j] = Divisor<isa>(V::load(scales + j * V::kLanes, Whole{}));
+    }
     for (int64_t i = 0; i < rows.rows; ++i, x += rows.x_stride, to += rows.codes_stride) {
 #pragma GCC unroll 4
-        for (int64_t j = 0; j < vectors * V::kLanes; j += V::kLanes) {
-            const V values = V::load(x + j, part);
-            const Divisor<isa> divisor(V::load(scales + j, Whole{}));
-            store_codes<Format>(to + j, divisor.divide(values), values, part);
+        for (int64_t j = 0; j < vectors; ++j) {
+            const V values = V::load(x + j * V::kLanes, part);
+            store_codes<Format>(to + j * V::kLanes, divisors[j].divide(values), values, part);
         }
     }
+}
+
+/// Of at most kCodeStrip columns.
+template <Isa isa>
+void requantize_strip(const CodeColumns& part, const ScaleRule& rule, float* scale,
+                      float* scratch) {
+#if defined(__AVX512VBMI__)
+    bool done = false;
+    with_format(rule.code, [&]<class Format>() {
+        done = ColumnRequantizer512<Format>(part, rule, scratch).run(scale);
+    });
+    if (done) return;
+#endif
+    // Rows a little more than a power of two apart: a column must not fall on few sets of the
+    // cache.
+    for (int64_t i = 0; i < part.rows; ++i) {
+        dequantize_row<isa>(part.codes + i * part.codes_stride, part.code,
+                            part.row_scale + i * part.row_scale_stride, part.columns, part.columns,
+                            scratch + i * kRequantizeFloats);
+    }
+    quantize_column_tile<isa, float>(
+        {scratch, kRequantizeFloats, part.to, part.to_stride, part.rows, part.columns}, rule,
+        scale);
 }
 
 }  // namespace
 
 template <Isa isa, class T>
-float largest_magnitude(const QuantizedRows<T>& part) {
-    return magnitude_of<isa>(part.x, part.x_stride, part.rows, part.columns);
-}
-
-template <Isa isa, class T>
-void quantize_with(const QuantizedRows<T>& part, Code code, float scale) {
-    // A largest magnitude of zero gives the scale 1.
-    const bool usual = scale >= kTiny && scale <= kHuge / 65536;
-    const Divisor<isa> divisor(Floats<isa>::all(scale));
-    with_format(code, [&]<class Format>() {
-        for (int64_t i = 0; i < part.rows; ++i) {
-            write_row<isa, Format>(part.x + i * part.x_stride, part.columns, usual, divisor, scale,
-                                   part.codes + i * part.codes_stride);
-        }
-    });
+float quantize_block(const QuantizedRows<T>& part, const ScaleRule& rule) {
+    float scale = 1;
+    with_format(rule.code, [&]<class Format>() { scale = write_tile<isa, Format>(part, rule); });
+    return scale;
 }
 
 template <Isa isa, class T>
@@ -382,17 +428,40 @@ void dequantize_row(const uint8_t* codes, Code code, const float* scale, int64_t
     decode.template operator()<Code::e5m2>();
 }
 
+template <Isa isa>
+void requantize_column_tile(const CodeColumns& part, const ScaleRule& rule, float* scale,
+                            float* scratch) {
+    CodeColumns strip = part;
+    for (int64_t j = 0; j < part.columns; j += kCodeStrip) {
+        strip.codes = part.codes + j;
+        strip.row_scale = part.row_scale + (part.column_in_tile + j) / part.tile_width;
+        strip.to = part.to + j;
+        strip.columns = least(kCodeStrip, part.columns - j);
+        requantize_strip<isa>(strip, rule, scale + j, scratch);
+    }
+}
+
 template <Isa isa, class T>
 void pack_e5m6_row(const T* x, int64_t width, int64_t columns, uint8_t* packed, float* scale) {
     constexpr int64_t kPiece = 128;
-    const ScaleRule rule{Code::e5m2, kLargestOf<E5M6Format>, true};
+    const ScaleRule rule{Code::e5m2, largest_value<E5M6Format>(), true};
     uint16_t codes[kPiece + 1];
     for (int64_t j = 0; j < columns; j += width, ++scale) {
         const int64_t n = least(width, columns - j);
         const float amax = magnitude_of<isa>(x + j, n, 1, n);
         *scale = scale_of(amax, rule);
+        int64_t i = 0;
+#if defined(__AVX512VBMI__)
+        if constexpr (sizeof(T) == sizeof(bf16)) {
+            const bool usual = amax != 0 && is_usual(amax);
+            while (usual && i + 32 <= n &&
+                   pack_e5m6_32(x + j + i, *scale, packed + (j + i) / 2 * 3)) {
+                i += 32;
+            }
+        }
+#endif
         const Divisor<isa> divisor(Floats<isa>::all(*scale));
-        for (int64_t i = 0; i < n; i += kPiece) {
+        for (; i < n; i += kPiece) {
             const int64_t count = least(kPiece, n - i);
             write_row<isa, E5M6Format>(x + j + i, count, is_usual(amax), divisor, *scale, codes);
             codes[count] = 0;  // the second of an odd row's last pair
@@ -418,8 +487,7 @@ void unpack_e5m6_row(const uint8_t* packed, const float* scale, int64_t width, i
 
 constexpr Isa kThisIsa = Isa::HADAL_THIS_ISA;
 #define HADAL_INSTANTIATE(T)                                                                       \
-    template float largest_magnitude<kThisIsa>(const QuantizedRows<T>&);                           \
-    template void quantize_with<kThisIsa>(const QuantizedRows<T>&, Code, float);                   \
+    template float quantize_block<kThisIsa>(const QuantizedRows<T>&, const ScaleRule&);            \
     template void quantize_row_tiles<kThisIsa>(const QuantizedRows<T>&, int64_t, const ScaleRule&, \
                                                float*, int64_t);                                   \
     template void quantize_column_tile<kThisIsa>(const QuantizedRows<T>&, const ScaleRule&,        \
@@ -430,6 +498,8 @@ constexpr Isa kThisIsa = Isa::HADAL_THIS_ISA;
     template void unpack_e5m6_row<kThisIsa>(const uint8_t*, const float*, int64_t, int64_t, T*);
 HADAL_INSTANTIATE(float)
 HADAL_INSTANTIATE(bf16)
+template void requantize_column_tile<kThisIsa>(const CodeColumns&, const ScaleRule&, float*,
+                                               float*);
 #undef HADAL_INSTANTIATE
 
 }  // namespace hadal::ops::cpu

@@ -28,13 +28,26 @@ struct QuantizedRows {
     int64_t columns;
 };
 
-/// The largest magnitude; NaN if there is one.
-template <Isa isa, class T>
-float largest_magnitude(const QuantizedRows<T>& part);
+/// Codes and tiles of one row, and where the same columns' codes in tiles of one column go.
+struct CodeColumns {
+    const uint8_t* codes;
+    int64_t codes_stride;
+    Code code;
+    const float* row_scale;  // of the tile in which the first column lies
+    int64_t row_scale_stride;
+    int64_t tile_width;      // a multiple of kCodeStrip, or all columns lie in one tile
+    int64_t column_in_tile;  // of the first
+    uint8_t* to;
+    int64_t to_stride;
+    int64_t rows;
+    int64_t columns;
+};
+inline constexpr int64_t kCodeStrip = 64;  // 128 rows in float32 and as codes fit in L1
+inline constexpr int64_t kRequantizeFloats = 80;
 
-/// codes = x / scale, one scale for all.
+/// One tile; returns its scale.
 template <Isa isa, class T>
-void quantize_with(const QuantizedRows<T>& part, Code code, float scale);
+float quantize_block(const QuantizedRows<T>& part, const ScaleRule& rule);
 
 /// Tiles of one row: scale[j] of columns [j·width, (j + 1)·width).
 template <Isa isa, class T>
@@ -44,6 +57,11 @@ void quantize_row_tiles(const QuantizedRows<T>& part, int64_t width, const Scale
 /// Tiles of one column over all of the part's rows.
 template <Isa isa, class T>
 void quantize_column_tile(const QuantizedRows<T>& part, const ScaleRule& rule, float* scale);
+
+/// The same from codes. `scratch`, aligned to 64 bytes, has kRequantizeFloats for each row.
+template <Isa isa>
+void requantize_column_tile(const CodeColumns& part, const ScaleRule& rule, float* scale,
+                            float* scratch);
 
 /// y = codes · scale for a row, one scale for each `width` columns.
 template <Isa isa, class T>
@@ -56,5 +74,14 @@ void pack_e5m6_row(const T* x, int64_t width, int64_t columns, uint8_t* packed, 
 template <Isa isa, class T>
 void unpack_e5m6_row(const uint8_t* packed, const float* scale, int64_t width, int64_t columns,
                      T* y);
+
+namespace {
+
+/// Between these no step of a division by multiplication can leave the range of float32. Values of
+/// a tile that are far below its largest may, but their codes are 0 whatever the last bits are.
+constexpr float kTiny = 0x1p-60f;
+constexpr float kHuge = 0x1p100f;
+
+}  // namespace
 
 }  // namespace hadal::ops::cpu
