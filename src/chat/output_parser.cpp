@@ -95,18 +95,24 @@ void OutputParser::drop(size_t count) {
     open_.erase(0, count);
 }
 
-/// A model that was not made to think may begin to.
+/// A model that was not made to think may begin to. White space before thoughts or calls is no
+/// content.
 bool OutputParser::start() {
-    const std::string_view begin = format_.think_begin;
     const size_t text = std::min(open_.find_first_not_of(kSpace), open_.size());
     const std::string_view rest = std::string_view(open_).substr(text);
-    if (rest.size() < begin.size() && begin.starts_with(rest)) return false;
-    if (rest.starts_with(begin)) {
-        drop(text + begin.size());
+    const auto begins = [&](std::string_view mark) { return rest.starts_with(mark); };
+    const auto may_begin = [&](std::string_view mark) {
+        return rest.size() < mark.size() && mark.starts_with(rest);
+    };
+    if (may_begin(format_.think_begin)) return false;
+    if (options_.reads_calls && may_begin(format_.calls_begin)) return false;
+    state_ = State::content;
+    if (begins(format_.think_begin)) {
+        drop(text + format_.think_begin.size());
         state_ = State::reasoning;
         skips_space_ = true;
-    } else {
-        state_ = State::content;
+    } else if (options_.reads_calls && begins(format_.calls_begin)) {
+        drop(text);
     }
     return true;
 }

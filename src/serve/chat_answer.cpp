@@ -15,9 +15,9 @@ using Json = nlohmann::ordered_json;
 class ChatAnswer : public Answer {
   public:
     ChatAnswer(AnswerHead head, const ChatRequest& request, const text::Tokenizer& tokenizer,
-               std::vector<std::unique_ptr<ReplyReader>> readers)
+               std::vector<Reply> replies)
         : head_(std::move(head)), tokenizer_(tokenizer), logprobs_(request.logprobs) {
-        for (auto& reader : readers) choices_.push_back({.reader = std::move(reader)});
+        for (Reply& reply : replies) choices_.push_back({.reply = std::move(reply)});
     }
 
     std::string piece(size_t index, const Piece& piece) override;
@@ -26,8 +26,7 @@ class ChatAnswer : public Answer {
 
   private:
     struct Choice {
-        std::unique_ptr<ReplyReader> reader;
-        Reply reply = {};
+        Reply reply;
         Json logprobs = Json::array();  // of tokens that no chunk has shown yet
         bool begun = false;
         std::string finish_reason = {};
@@ -36,8 +35,8 @@ class ChatAnswer : public Answer {
     Json body() const;
     Json take_logprobs(Choice& choice) const;
     std::string chunk(size_t index, const Json& delta);
-    std::string take(size_t index, const std::vector<ReplyDelta>& deltas);
-    static Json delta_json(const ReplyDelta& delta);
+    std::string take(size_t index, const std::vector<chat::Delta>& deltas);
+    static Json delta_json(const chat::Delta& delta);
     static Json message_json(const Reply& reply);
 
     AnswerHead head_;
@@ -77,33 +76,32 @@ std::string ChatAnswer::chunk(size_t index, const Json& delta) {
     return event(json.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-Json ChatAnswer::delta_json(const ReplyDelta& delta) {
+Json ChatAnswer::delta_json(const chat::Delta& delta) {
     switch (delta.kind) {
-        case ReplyDelta::Kind::reasoning:
+        case chat::Delta::Kind::reasoning:
             return {{"reasoning_content", delta.text}};
-        case ReplyDelta::Kind::content:
+        case chat::Delta::Kind::content:
             return {{"content", delta.text}};
-        case ReplyDelta::Kind::call_begins: {
+        case chat::Delta::Kind::call_begins: {
             // Clients put the parts together by the index; id and name come once.
-            Json call = call_json({.id = delta.id, .name = delta.name, .arguments = ""});
-            call.insert(call.begin(), {"index", delta.call});
+            Json call = {{"index", delta.call}};
+            call.update(call_json({.id = delta.id, .name = delta.name, .arguments = ""}));
             return {{"tool_calls", Json::array({call})}};
         }
-        case ReplyDelta::Kind::call_arguments:
+        case chat::Delta::Kind::call_arguments:
             break;
     }
     const Json call = {{"index", delta.call}, {"function", {{"arguments", delta.text}}}};
     return {{"tool_calls", Json::array({call})}};
 }
 
-std::string ChatAnswer::take(size_t index, const std::vector<ReplyDelta>& deltas) {
+std::string ChatAnswer::take(size_t index, const std::vector<chat::Delta>& deltas) {
     Choice& choice = choices_[index];
     std::string out;
     if (head_.stream && !std::exchange(choice.begun, true)) {
         out = chunk(index, {{"role", "assistant"}, {"content", ""}});
     }
-    for (const ReplyDelta& delta : deltas) {
-        choice.reply.add(delta);
+    for (const chat::Delta& delta : deltas) {
         if (head_.stream) out += chunk(index, delta_json(delta));
     }
     return out;
@@ -111,8 +109,8 @@ std::string ChatAnswer::take(size_t index, const std::vector<ReplyDelta>& deltas
 
 std::string ChatAnswer::piece(size_t index, const Piece& piece) {
     Choice& choice = choices_[index];
-    const std::vector<ReplyDelta> deltas = choice.reader->read(piece);
-    const bool thinks = !deltas.empty() && deltas.back().kind == ReplyDelta::Kind::reasoning;
+    const std::vector<chat::Delta> deltas = choice.reply.read(piece);
+    const bool thinks = !deltas.empty() && deltas.back().kind == chat::Delta::Kind::reasoning;
     if (thinks) usage_.add_reasoning(piece.tokens);
     std::string out = choice.begun ? "" : take(index, {});
     if (logprobs_ && piece.id >= 0) {
@@ -127,9 +125,9 @@ std::string ChatAnswer::piece(size_t index, const Piece& piece) {
 std::string ChatAnswer::finished(size_t index, const TextEnd& end) {
     Choice& choice = choices_[index];
     usage_.add(end.result, index == 0);
-    std::string out = take(index, choice.reader->finish());
+    std::string out = take(index, choice.reply.finish());
     choice.finish_reason = finish_reason(end.result.finish_reason);
-    if (choice.finish_reason == "stop" && !choice.reply.calls.empty()) {
+    if (choice.finish_reason == "stop" && !choice.reply.calls().empty()) {
         choice.finish_reason = "tool_calls";
     }
     return head_.stream ? out + chunk(index, Json::object()) : "";
@@ -137,11 +135,11 @@ std::string ChatAnswer::finished(size_t index, const TextEnd& end) {
 
 Json ChatAnswer::message_json(const Reply& reply) {
     Json message = {{"role", "assistant"}};
-    const bool only_calls = reply.content.empty() && !reply.calls.empty();
-    message["content"] = only_calls ? Json() : Json(reply.content);
-    if (!reply.reasoning.empty()) message["reasoning_content"] = reply.reasoning;
+    const bool only_calls = reply.content().empty() && !reply.calls().empty();
+    message["content"] = only_calls ? Json() : Json(reply.content());
+    if (!reply.reasoning().empty()) message["reasoning_content"] = reply.reasoning();
     // An empty list would be taken for "functions were called" by some clients.
-    for (const ToolCall& call : reply.calls) message["tool_calls"].push_back(call_json(call));
+    for (const ToolCall& call : reply.calls()) message["tool_calls"].push_back(call_json(call));
     return message;
 }
 
@@ -163,9 +161,8 @@ std::string ChatAnswer::end() {
 }  // namespace
 
 std::unique_ptr<Answer> chat_answer(AnswerHead head, const ChatRequest& request,
-                                    const text::Tokenizer& tokenizer,
-                                    std::vector<std::unique_ptr<ReplyReader>> readers) {
-    return std::make_unique<ChatAnswer>(std::move(head), request, tokenizer, std::move(readers));
+                                    const text::Tokenizer& tokenizer, std::vector<Reply> replies) {
+    return std::make_unique<ChatAnswer>(std::move(head), request, tokenizer, std::move(replies));
 }
 
 }  // namespace hadal::serve

@@ -6,14 +6,13 @@
 
 #include "serve/answer.h"
 #include "serve/openai_request.h"
-#include "serve/reply_reader.h"
+#include "serve/reply.h"
 #include "text/tokenizer.h"
 
 namespace hadal::serve {
 
-/// A reader for each choice.
+/// `replies`: an empty one for each choice.
 std::unique_ptr<Answer> chat_answer(AnswerHead head, const ChatRequest& request,
-                                    const text::Tokenizer& tokenizer,
-                                    std::vector<std::unique_ptr<ReplyReader>> readers);
+                                    const text::Tokenizer& tokenizer, std::vector<Reply> replies);
 
 }  // namespace hadal::serve

@@ -7,7 +7,6 @@
 #include "grammar/ebnf.h"
 #include "grammar/json_schema.h"
 #include "grammar/regex.h"
-#include "infer/text_prompt.h"
 #include "serve/api_error.h"
 
 namespace hadal::serve {
@@ -31,15 +30,23 @@ grammar::Grammar grammar_of(const TextFormat& format) {
 
 }  // namespace
 
-std::shared_ptr<const grammar::Vocabulary> GrammarCache::vocabulary() {
+std::shared_ptr<const grammar::Vocabulary> GrammarCache::vocabulary(bool with_marks) {
     const std::lock_guard lock(mutex_);
-    if (vocabulary_ == nullptr) vocabulary_ = infer::grammar_vocabulary(tokenizer_);
-    return vocabulary_;
+    auto& vocabulary = vocabularies_[with_marks ? 1 : 0];
+    if (vocabulary != nullptr) return vocabulary;
+    std::vector<std::string> tokens(size_t(tokenizer_.vocab_size()));
+    for (int32_t id = 0; id < tokenizer_.vocab_size(); ++id) {
+        const std::string_view bytes = tokenizer_.token_bytes(id);
+        const bool is_text = !tokenizer_.is_special(id) || (with_marks && format_.knows(bytes));
+        if (is_text) tokens[size_t(id)] = bytes;
+    }
+    vocabulary = std::make_shared<const grammar::Vocabulary>(std::move(tokens));
+    return vocabulary;
 }
 
-std::shared_ptr<grammar::TokenMasks> GrammarCache::masks(const TextFormat& format) {
-    if (format.kind == TextFormat::Kind::any) return nullptr;
-    const std::string key = concat(int(format.kind), ":", format.source);
+GrammarCache::Masks GrammarCache::find(const std::string& key, const std::string& param,
+                                       bool with_marks,
+                                       const std::function<grammar::Grammar()>& make) {
     {
         const std::lock_guard lock(mutex_);
         const auto found = kept_.find(key);
@@ -48,12 +55,12 @@ std::shared_ptr<grammar::TokenMasks> GrammarCache::masks(const TextFormat& forma
             return found->second.masks;
         }
     }
-    std::shared_ptr<grammar::TokenMasks> masks;
+    Masks masks;
     try {
-        masks = std::make_shared<grammar::TokenMasks>(vocabulary(),
-                                                      grammar::compile(grammar_of(format)));
+        masks =
+            std::make_shared<grammar::TokenMasks>(vocabulary(with_marks), grammar::compile(make()));
     } catch (const Error& error) {
-        throw ApiError::field(format.param, error.what());
+        throw ApiError::field(param, error.what());
     }
     const std::lock_guard lock(mutex_);
     if (kept_.size() >= kKept) {
@@ -62,6 +69,21 @@ std::shared_ptr<grammar::TokenMasks> GrammarCache::masks(const TextFormat& forma
     }
     kept_.emplace(key, Kept{masks, ++time_});
     return masks;
+}
+
+GrammarCache::Masks GrammarCache::masks(const TextFormat& format) {
+    if (format.kind == TextFormat::Kind::any) return nullptr;
+    return find(concat(int(format.kind), ":", format.source), format.param, false,
+                [&] { return grammar_of(format); });
+}
+
+GrammarCache::Masks GrammarCache::calls(std::span<const chat::Function> functions, bool parallel) {
+    std::string key = concat("calls:", parallel);
+    for (const chat::Function& function : functions) {
+        key += concat("\n", function.name, "\n", function.schema);
+    }
+    return find(key, "tools", true,
+                [&] { return chat::call_grammar(format_, functions, parallel); });
 }
 
 }  // namespace hadal::serve

@@ -1,31 +1,48 @@
-// What a chat's answer is made of: what the model thinks, what it says, which functions it calls.
+// A chat's answer as it comes: what the model thinks, says and calls.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
-namespace hadal::serve {
+#include "chat/output_parser.h"
+#include "serve/answer.h"
+#include "text/tokenizer.h"
 
-struct ReplyDelta {
-    enum class Kind { reasoning, content, call_begins, call_arguments };
-    Kind kind;
-    std::string text;       // of all but call_begins; of call_arguments a part of a JSON text
-    int64_t call = 0;       // of the calls: which one, from 0
-    std::string id = {};    // of call_begins
-    std::string name = {};  // of call_begins: the function's
-};
+namespace hadal::serve {
 
 struct ToolCall {
     std::string id, name, arguments;
 };
 
-/// All deltas of one answer, put together.
-struct Reply {
-    std::string reasoning, content;
-    std::vector<ToolCall> calls;
+class Reply {
+  public:
+    /// `tokenizer` and `format` must outlive the reply.
+    Reply(const text::Tokenizer& tokenizer, const chat::Format& format,
+          chat::OutputOptions options);
 
-    void add(const ReplyDelta& delta);
+    /// What the piece adds; what stays open comes with a later one.
+    std::vector<chat::Delta> read(const Piece& piece);
+    std::vector<chat::Delta> finish();
+
+    // All of it so far.
+    const std::string& reasoning() const {
+        return reasoning_;
+    }
+    const std::string& content() const {
+        return content_;
+    }
+    const std::vector<ToolCall>& calls() const {
+        return calls_;
+    }
+
+  private:
+    std::vector<chat::Delta> added(std::vector<chat::Delta> deltas);
+
+    const text::Tokenizer& tokenizer_;
+    const chat::Format& format_;
+    chat::OutputParser parser_;
+    std::string reasoning_, content_;
+    std::vector<ToolCall> calls_;
 };
 
 }  // namespace hadal::serve

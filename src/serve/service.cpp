@@ -76,8 +76,9 @@ Service::Service(Context& context, const model::Model& model, const text::Tokeni
       served_{.name = options_.model_name,
               .aliases = options_.aliases,
               .tokenizer = tokenizer,
+              .format = chat::format_of_template(chat_template_of(tokenizer)),
               .created = seconds_now()},
-      grammars_(tokenizer),
+      grammars_(tokenizer, served_.format),
       loop_(context, model, options_.engine),
       random_(std::random_device()()) {
     const infer::GenerateOptions text_options = infer::text_options(model.config, tokenizer);

@@ -109,6 +109,52 @@ std::string echo_of(const Prompt& prompt, const ServedModel& model) {
     return text + detokenizer.finish();
 }
 
+bool must_call(const ChatRequest& request) {
+    return request.tool_choice.kind == ToolChoice::Kind::required ||
+           request.tool_choice.kind == ToolChoice::Kind::named;
+}
+
+std::shared_ptr<grammar::TokenMasks> call_masks(const ChatRequest& request,
+                                                GrammarCache& grammars) {
+    if (request.format.kind != TextFormat::Kind::any) {
+        throw ApiError::field(request.format.param,
+                              concat("'", request.format.param,
+                                     "' and a 'tool_choice' that must call exclude each other"));
+    }
+    std::vector<chat::Function> functions;
+    for (const auto& tool : *request.tools) {
+        const auto& function = tool.at("function");
+        const auto& name = function.at("name").get_ref<const std::string&>();
+        if (!request.tool_choice.name.empty() && name != request.tool_choice.name) continue;
+        const auto schema = function.find("parameters");
+        const bool has_schema = schema != function.end() && !schema->is_null();
+        functions.push_back({name, has_schema ? schema->dump() : ""});
+    }
+    return grammars.calls(functions,
+                          request.parallel_tool_calls && request.tool_choice.name.empty());
+}
+
+/// Whether the model finds itself thinking behind the prompt.
+bool ends_in_thought(const std::vector<int32_t>& prompt, const ServedModel& model) {
+    constexpr size_t kEnd = 8;  // tokens: enough for the mark and a line break
+    text::Detokenizer detokenizer(model.tokenizer, /*skip_special=*/false);
+    std::string end;
+    for (size_t i = prompt.size() - std::min(kEnd, prompt.size()); i < prompt.size(); ++i) {
+        end += detokenizer.push(prompt[i]);
+    }
+    end.erase(end.find_last_not_of(" \n") + 1);
+    return end.ends_with(model.format.think_begin);
+}
+
+chat::OutputOptions output_options(const ChatRequest& request, bool thinks, std::string call_id) {
+    const bool reads_calls =
+        request.tools != nullptr && request.tool_choice.kind != ToolChoice::Kind::none;
+    return {.thinks = thinks,
+            .reads_calls = reads_calls,
+            .most_calls = request.parallel_tool_calls ? -1 : 1,
+            .call_id = std::move(call_id)};
+}
+
 }  // namespace
 
 GenerationTask completion_task(const CompletionRequest& request, const ServedModel& model,
@@ -144,7 +190,7 @@ GenerationTask completion_task(const CompletionRequest& request, const ServedMod
 
 GenerationTask chat_task(const ChatRequest& request, const ServedModel& model,
                          GrammarCache& grammars, AnswerHead head, uint64_t seed) {
-    const infer::Request shared = engine_request(request, model, grammars);
+    infer::Request shared = engine_request(request, model, grammars);
     GenerationTask task{.stops = request.stops, .stream = request.stream};
     std::vector<text::ChatMessage> messages;
     for (const auto& message : *request.messages) {
@@ -152,6 +198,12 @@ GenerationTask chat_task(const ChatRequest& request, const ServedModel& model,
     }
     const std::vector<int32_t> prompt = text::chat_ids(model.tokenizer, messages);
     check_prompt(prompt, model, "messages", request.max_tokens.value_or(0));
+    const bool thinks = ends_in_thought(prompt, model);
+    if (must_call(request)) shared.grammar = call_masks(request, grammars);
+    // What is asked of the text is asked of the answer, not of the thoughts before it.
+    if (thinks && shared.grammar != nullptr) {
+        shared.grammar_after = model.tokenizer.id_of(model.format.think_end);
+    }
     for (int64_t j = 0; j < request.n; ++j) {
         infer::Request text = shared;
         text.prompt = prompt;
@@ -159,9 +211,13 @@ GenerationTask chat_task(const ChatRequest& request, const ServedModel& model,
         text.sampling.seed = (request.has_seed ? request.sampling.seed : seed) + uint64_t(j);
         task.texts.push_back(std::move(text));
     }
-    std::vector<std::unique_ptr<ReplyReader>> readers;
-    for (int64_t j = 0; j < request.n; ++j) readers.push_back(plain_reader());
-    task.answer = chat_answer(std::move(head), request, model.tokenizer, std::move(readers));
+    std::vector<Reply> replies;
+    for (int64_t j = 0; j < request.n; ++j) {
+        replies.emplace_back(
+            model.tokenizer, model.format,
+            output_options(request, thinks, concat("call_", head.id, "_", j, "_")));
+    }
+    task.answer = chat_answer(std::move(head), request, model.tokenizer, std::move(replies));
     return task;
 }
 

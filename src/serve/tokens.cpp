@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "core/json.h"
 #include "infer/text_prompt.h"
 #include "serve/api_error.h"
 #include "serve/json_fields.h"
@@ -51,10 +50,8 @@ std::string tokenizer_info(const ServedModel& model) {
                  {"pad_token", token(tokenizer.pad_id())},
                  {"add_bos_token", tokenizer.add_bos()},
                  {"vocab_size", tokenizer.vocab_size()}};
-    if (const std::string& config = tokenizer.content().config_json; !config.empty()) {
-        const nlohmann::json parsed = parse_json(config, "tokenizer_config.json");
-        if (parsed.contains("chat_template")) info["chat_template"] = parsed["chat_template"];
-    }
+    const std::string chat_template = chat_template_of(tokenizer);
+    if (!chat_template.empty()) info["chat_template"] = chat_template;
     return info.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

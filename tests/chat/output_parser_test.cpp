@@ -88,6 +88,7 @@ TEST_CASE("output: calls of V3 and R1 are fenced") {
           Parsed{"", "Let me look.", {weather}});
     CHECK(parsed(kDeepSeekV3, kCalls, begin + one + "\n" + two + end) ==
           Parsed{"", "", {weather, time}});
+    CHECK(parsed(kDeepSeekV3, kCalls, "\n\n" + begin + one + end) == Parsed{"", "", {weather}});
     OutputOptions single = kCalls;
     single.most_calls = 1;
     CHECK(parsed(kDeepSeekV3, single, begin + one + "\n" + two + end) == Parsed{"", "", {weather}});

@@ -36,7 +36,7 @@ std::string repeated(const std::string& text, size_t count) {
     return all;
 }
 
-json chat(const json& more) {
+json with_message(const json& more) {
     json body = {{"messages", {{{"role", "user"}, {"content", "a"}}}}};
     body.update(more);
     return body;
@@ -47,7 +47,7 @@ http::Response ask(test::ServedFixture& served, const std::string& path, const s
     const std::string completions = "/v1/completions";
     if (path == "raw") return served.answer(completions, body);
     if (path == "chat")
-        return served.answer("/v1/chat/completions", chat(json::parse(body)).dump());
+        return served.answer("/v1/chat/completions", with_message(json::parse(body)).dump());
     if (path != "completions") return served.answer(path, body);
     json whole = {{"prompt", "a"}};
     whole.update(json::parse(body));
@@ -108,9 +108,9 @@ TEST_CASE("bad requests: large and deep ones are refused too, and soon") {
     json values = json::array();
     for (int i = 0; i < 100'000; ++i) values.push_back(i);
     const auto with_schema = [](json schema) {
-        return chat({{"response_format",
-                      {{"type", "json_schema"},
-                       {"json_schema", {{"name", "s"}, {"schema", std::move(schema)}}}}}})
+        return with_message({{"response_format",
+                              {{"type", "json_schema"},
+                               {"json_schema", {{"name", "s"}, {"schema", std::move(schema)}}}}}})
             .dump();
     };
     const std::string field = "response_format.json_schema.schema";
@@ -122,7 +122,7 @@ TEST_CASE("bad requests: large and deep ones are refused too, and soon") {
     for (int i = 0; i < 200; ++i) {
         tools.push_back({{"type", "function"}, {"function", {{"name", std::to_string(i)}}}});
     }
-    refused(chats, chat({{"tools", tools}}).dump(), "tools");
+    refused(chats, with_message({{"tools", tools}}).dump(), "tools");
     CHECK(served.json(completions, {{"prompt", "a"}})["choices"].size() == 1);
 }
 

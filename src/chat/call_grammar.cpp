@@ -1,0 +1,80 @@
+#include "chat/call_grammar.h"
+
+#include "core/error.h"
+#include "grammar/json_schema.h"
+#include "grammar/regex.h"
+
+namespace hadal::chat {
+
+namespace {
+
+using grammar::Expression;
+using grammar::ExpressionPtr;
+using grammar::Grammar;
+
+/// The same expression, every rule's name with the prefix.
+ExpressionPtr renamed(const ExpressionPtr& expression, const std::string& prefix) {
+    Expression copy = *expression;
+    if (copy.kind == Expression::Kind::rule) copy.rule = prefix + copy.rule;
+    for (ExpressionPtr& part : copy.parts) part = renamed(part, prefix);
+    return std::make_shared<const Expression>(std::move(copy));
+}
+
+/// Adds the rules of a function's arguments; the rule to begin with.
+ExpressionPtr add_arguments(const Function& function, const std::string& prefix, Grammar& all) {
+    const Grammar one = function.schema.empty() ? grammar::json_object_grammar()
+                                                : grammar::json_schema_grammar(function.schema);
+    for (const auto& [name, expression] : one.rules) {
+        all.rules.emplace_back(prefix + name, renamed(expression, prefix));
+    }
+    return grammar::rule(prefix + one.rules.front().first);
+}
+
+ExpressionPtr call(const Format& format, const std::string& name, ExpressionPtr arguments) {
+    const auto mark = [](std::string_view text) { return grammar::text(text); };
+    std::vector<ExpressionPtr> parts = {mark(format.call_begin)};
+    switch (format.header) {
+        case Format::Header::fenced:
+            parts.push_back(mark("function"));
+            parts.push_back(mark(format.mark));
+            parts.push_back(mark(name + "\n```json\n"));
+            parts.push_back(std::move(arguments));
+            parts.push_back(mark("\n```"));
+            break;
+        case Format::Header::named:
+            parts.push_back(mark(name));
+            parts.push_back(mark(format.mark));
+            parts.push_back(std::move(arguments));
+            break;
+        case Format::Header::id:
+            parts.push_back(mark("functions." + name + ":"));
+            parts.push_back(grammar::parse_regex("[0-9]{1,3}"));
+            parts.push_back(mark(format.mark));
+            parts.push_back(std::move(arguments));
+            break;
+    }
+    parts.push_back(mark(format.call_end));
+    return grammar::sequence(std::move(parts));
+}
+
+}  // namespace
+
+Grammar call_grammar(const Format& format, std::span<const Function> functions, bool parallel) {
+    Grammar all{.rules = {{"root", nullptr}}};
+    std::vector<ExpressionPtr> calls;
+    for (size_t i = 0; i < functions.size(); ++i) {
+        // No rule of a schema's grammar can begin like this.
+        const std::string prefix = concat("function ", i, " ");
+        calls.push_back(call(format, functions[i].name, add_arguments(functions[i], prefix, all)));
+    }
+    const ExpressionPtr any = grammar::choice(std::move(calls));
+    const bool breaks = format.header == Format::Header::fenced;  // a line for each
+    const ExpressionPtr next = breaks ? grammar::sequence({grammar::text("\n"), any}) : any;
+    all.rules.front().second =
+        grammar::sequence({grammar::parse_regex("[\\n ]{0,2}"), grammar::text(format.calls_begin),
+                           any, grammar::repeat(next, 0, parallel ? grammar::kUnbounded : 0),
+                           grammar::text(format.calls_end)});
+    return all;
+}
+
+}  // namespace hadal::chat

@@ -1,0 +1,22 @@
+// What a text may be that must call functions: marks, names, and arguments of each one's schema.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "chat/format.h"
+#include "grammar/expression.h"
+
+namespace hadal::chat {
+
+struct Function {
+    std::string name;
+    std::string schema;  // of its arguments, JSON; empty: any object
+};
+
+/// One call of one of the functions, or several if `parallel`, as the format writes them.
+/// Error(bad_input) as json_schema_grammar.
+grammar::Grammar call_grammar(const Format& format, std::span<const Function> functions,
+                              bool parallel);
+
+}  // namespace hadal::chat
