@@ -1,7 +1,7 @@
 // One streamed answer: chunks go in, the message's present state comes out. No clock and no network
 // of its own, so that a test can play both.
-import type { Chunk, Usage, WireLogprob } from '../core/wire';
-import type { Message, Stats, TokenScore } from './tree';
+import type { Chunk, Usage, WireLogprob, WireToken } from '../core/wire';
+import type { Alternative, Message, Stats, TokenScore } from './tree';
 
 export class AnswerBuilder {
     content: string;
@@ -72,10 +72,13 @@ export class AnswerBuilder {
     }
 }
 
+/** A token may be a part of a letter: its bytes then, "⟨E2 96⟩". */
+function tokenOf({ token, logprob, bytes }: WireToken): Alternative {
+    if (!token.includes('\ufffd') || !bytes?.length) return { token, logprob };
+    const hex = bytes.map((byte) => byte.toString(16).toUpperCase().padStart(2, '0'));
+    return { token: `⟨${hex.join(' ')}⟩`, logprob };
+}
+
 function scoreOf(score: WireLogprob): TokenScore {
-    return {
-        token: score.token,
-        logprob: score.logprob,
-        top: (score.top_logprobs ?? []).map(({ token, logprob }) => ({ token, logprob })),
-    };
+    return { ...tokenOf(score), top: (score.top_logprobs ?? []).map(tokenOf) };
 }

@@ -32,10 +32,13 @@ export interface FillRequest extends WireSampling {
     suffix: string;
 }
 
-export interface WireLogprob {
+export interface WireToken {
     token: string;
     logprob: number;
-    top_logprobs?: { token: string; logprob: number }[];
+    bytes?: number[] | null;
+}
+export interface WireLogprob extends WireToken {
+    top_logprobs?: WireToken[];
 }
 
 export interface Usage {

@@ -10,9 +10,12 @@ function Reset({ name, label }: { name: string; label: string }) {
     );
 }
 
+/** What was asked for shows at once, before the answer is here. */
+const wanted = (input: Input): string => ask.value.settings[input.key] ?? input.value;
+
 function Slider({ control, input }: { control: Control; input: Input }) {
     const values = control.values ?? [];
-    const value = Number(input.value);
+    const value = Number(wanted(input));
     const text = (control.show ?? String)(value);
     return (
         <div class="slider">
@@ -28,7 +31,7 @@ function Choice({ control, input }: { control: Control; input: Input }) {
     return (
         <div class="field">
             <span class="row split"><label for={control.key}>{control.label}</label><Reset name={control.key} label={control.label} /></span>
-            <select id={control.key} value={input.value} onChange={(event) => set(control.key, event.currentTarget.value)}>
+            <select id={control.key} value={wanted(input)} onChange={(event) => set(control.key, event.currentTarget.value)}>
                 {input.choices.map((name) => <option key={name}>{name}</option>)}
             </select>
         </div>

@@ -4,13 +4,14 @@
 import { openBrowser, startMock } from './browser.mjs';
 import { tests as chat } from './chat.mjs';
 import { tests as plan } from './plan.mjs';
+import { tests as server } from './server.mjs';
 import { tests as views } from './views.mjs';
 
 const wanted = process.argv[2] ?? '';
 const browser = await openBrowser();
 let passed = 0;
 const failed = [];
-for (const [name, test] of Object.entries({ ...chat, ...views, ...(process.env.HADAL ? plan : {}) })) {
+for (const [name, test] of Object.entries({ ...chat, ...views, ...(process.env.HADAL ? { ...plan, ...server } : {}) })) {
     if (!name.includes(wanted)) continue;
     const mock = await startMock();
     try {

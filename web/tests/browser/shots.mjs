@@ -70,7 +70,7 @@ const plan = await openPage(browser, planner.address, { viewport: { width: 1180,
 await plan.page.click('text=Pin this');
 await plan.page.focus('[id="network.scale_out_gb_per_s"]');
 await plan.page.keyboard.press('ArrowLeft');
-await plan.page.waitForSelector('.change');
+await plan.page.waitForSelector('.change:has-text("+61 %")');
 await plan.page.locator('h1').click();
 await plan.page.screenshot({ path: path.join(out, 'plan_page.png') });
 await planner.stop();

@@ -22,6 +22,12 @@ describe('an answer', () => {
             stats: { promptTokens: 9, cachedTokens: 4, completionTokens: 5, acceptedDrafts: 2, rejectedDrafts: 1, firstTokenMs: 100, totalMs: 500, thinkingMs: 300 },
         });
     });
+    it('shows the bytes of a token that is a part of a letter', () => {
+        const builder = new AnswerBuilder(0);
+        const top_logprobs = [{ token: '�', logprob: -1, bytes: [226, 150] }, { token: '�', logprob: -9 }];
+        builder.take(delta({ content: '' }, { logprobs: { content: [{ token: '�', logprob: -2, bytes: [9], top_logprobs }] } }), 1);
+        expect(builder.message(1).scores).toEqual([{ token: '⟨09⟩', logprob: -2, top: [{ token: '⟨E2 96⟩', logprob: -1 }, { token: '�', logprob: -9 }] }]);
+    });
     it('goes on from what it had', () => {
         const builder = new AnswerBuilder(0, { content: 'One, ', reasoning: '', scores: [] });
         builder.take(delta({ content: 'two' }), 5);
