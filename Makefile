@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell tools/jobs.sh)
 SOURCES = git ls-files 'src/*.cpp' 'src/*.h' 'tests/*.cpp' 'tests/*.h' 'bench/*.cpp' 'bench/*.h' 'examples/*.cpp'
 
-.PHONY: all setup setup-dev build test demo check-hf page check-page asan tsan fuzz format format-check tidy budgets bench bench-peer clean
+.PHONY: all setup setup-dev build test demo check-hf check-clients page check-page asan tsan fuzz format format-check tidy budgets bench bench-peer clean
 
 all: build
 
@@ -35,6 +35,10 @@ page:
 # Their types, unit tests, whether the committed files are what the sources give, and a browser with a mock server.
 check-page: build
 	@tools/page.sh check build/$(PRESET)/hadal
+
+# The server, asked by OpenAI's library, LiteLLM, lm-eval and curl, in a virtual environment of their own.
+check-clients: build
+	@tools/check_clients.sh build/$(PRESET)/hadal
 
 bench-peer: build
 	@python=$$(tools/venv_hf.sh) && $$python bench/peer_transformers.py --hadal build/$(PRESET)/hadal

@@ -295,7 +295,7 @@ void Engine::score_prompt(Active& active, const Run& run, int64_t first_row) {
             if (active.request.top_logprobs == 0) continue;
             active.result.prompt_top.push_back(
                 top_logprobs(logits.row<float>(i), {targets.values<int32_t>()[size_t(i)], logprob},
-                             active.request.top_logprobs));
+                             active.request.top_logprobs, active.request.num_ids));
         }
     }
 }
@@ -470,7 +470,7 @@ void Engine::report(Active& active, const Tensor& logits, std::span<const float>
             const int64_t row = active.first_logit_row + int64_t(i);
             generated.logprob = -logprobs[size_t(row)];
             top = top_logprobs(logits.row<float>(row), {generated.id, generated.logprob},
-                               active.request.top_logprobs);
+                               active.request.top_logprobs, active.request.num_ids);
             generated.top = top;
         }
         append(active, generated);

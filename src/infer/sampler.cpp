@@ -123,8 +123,8 @@ int32_t Sampler::sample(std::span<const float> logits, int64_t position,
 }
 
 std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, TokenLogprob known,
-                                       int64_t count) {
-    std::vector<int32_t> ids(logits.size());
+                                       int64_t count, int64_t num_ids) {
+    std::vector<int32_t> ids(num_ids > 0 ? size_t(num_ids) : logits.size());
     std::iota(ids.begin(), ids.end(), 0);
     const auto end = ids.begin() + std::min<int64_t>(count, int64_t(ids.size()));
     std::partial_sort(ids.begin(), end, ids.end(), [&](int32_t a, int32_t b) {
@@ -134,7 +134,9 @@ std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, TokenLogpr
     std::vector<TokenLogprob> top;
     const double total = double(logits[size_t(known.id)]) - double(known.logprob);
     for (auto id = ids.begin(); id != end; ++id) {
-        top.push_back({*id, float(double(logits[size_t(*id)]) - total)});
+        const auto logprob = float(double(logits[size_t(*id)]) - total);
+        // The very same number: readers tell by it whether the known id is the best one.
+        top.push_back({*id, *id == known.id ? known.logprob : logprob});
     }
     return top;
 }

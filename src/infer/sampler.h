@@ -63,13 +63,13 @@ class Sampler {
     std::unordered_set<int32_t> seen_;                // ids of prompt and text
 };
 
-/// The `count` most probable ids, falling, and the log-probability of each, given that of one of
-/// them.
 struct TokenLogprob {
     int32_t id;
     float logprob;  // natural logarithm, of the model's own distribution
 };
+/// The `count` most probable ids below `num_ids` (0: of all), falling, and the log-probability of
+/// each, given that of any id.
 std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, TokenLogprob known,
-                                       int64_t count);
+                                       int64_t count, int64_t num_ids = 0);
 
 }  // namespace hadal::infer

@@ -114,4 +114,17 @@ TEST_CASE("sampler: the most probable tokens and their log-probabilities") {
     CHECK(top[2].id == 2);
     CHECK(top[0].logprob == doctest::Approx(std::log(0.4)));
     CHECK(infer::top_logprobs(kLogits, {0, 0}, 9).size() == 4);
+    // Only ids below a bound, the known one may lie beyond it.
+    const auto low = infer::top_logprobs(kLogits, {3, std::log(0.3f)}, 9, 2);
+    REQUIRE(low.size() == 2);
+    CHECK(low[0].id == 1);
+    CHECK(low[0].logprob == doctest::Approx(std::log(0.4)));
+}
+
+TEST_CASE("sampler: the known token has the same number among the most probable ones") {
+    // 30 − (30 − 1e−9) is not 1e−9 in doubles.
+    const std::vector<float> logits = {30, -7};
+    for (const float logprob : {-1e-9f, -3.3e-11f, -0.1f}) {
+        CHECK(infer::top_logprobs(logits, {0, logprob}, 2)[0].logprob == logprob);
+    }
 }
