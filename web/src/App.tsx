@@ -7,6 +7,7 @@ import { Help } from './ui/Help';
 import { Icon } from './ui/Icon';
 import { Sidebar } from './ui/Sidebar';
 import { Status } from './ui/Status';
+import { Toasts } from './ui/toast';
 import { addressOf, helpOpen, kViews, panelOpen, sidebarOpen, view } from './ui/view';
 
 function TopBar() {
@@ -42,6 +43,7 @@ export function App() {
             </div>
             {panelOpen.value && view.value === 'chat' && <OptionsPanel key={current.value.id} />}
             {helpOpen.value && <Help />}
+            <Toasts />
         </div>
     );
 }

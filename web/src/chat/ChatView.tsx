@@ -68,6 +68,7 @@ export function ChatView() {
                     })}
                 </div>
             </div>
+            <p class="offscreen" role="status">{writing.value[conversation.id] !== undefined ? 'The model is answering.' : shown.at(-1)?.finish ? 'The answer is finished.' : ''}</p>
             <div class="dock">
                 {!following.value && shown.length > 0 && (
                     <button type="button" class="to-end" aria-label="To the end" onClick={toEnd}><Icon name="down" /></button>

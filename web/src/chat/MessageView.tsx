@@ -99,7 +99,8 @@ const kEndings: Record<string, string> = {
 };
 
 function Ending({ message }: { message: Message }) {
-    const text = message.error ?? kEndings[message.finish ?? ''];
+    // Without an ending the tab was closed in the middle.
+    const text = message.error ?? kEndings[message.finish ?? 'broken'];
     if (!text) return null;
     return (
         <p class={message.error ? 'ending bad' : 'ending'} role={message.error ? 'alert' : undefined}>

@@ -73,6 +73,12 @@ export function forget(id: string): void {
     if (currentId.value === id) startNew();
 }
 
+/** A conversation that was forgotten a moment ago. */
+export function bringBack(conversation: tree.Conversation): void {
+    save(conversation);
+    currentId.value = conversation.id;
+}
+
 export function setOptions(part: Partial<tree.Options>): void {
     const options = { ...current.value.options, ...part };
     prefer({ options });
@@ -138,6 +144,8 @@ function nextFrame(): Promise<void> {
     });
 }
 
+const kSaveEveryMs = 3000; // of an answer that is being written: what a closed tab loses
+
 async function write(conversationId: string, messageId: string): Promise<void> {
     const conversation = find(conversationId);
     const message = conversation?.messages[messageId];
@@ -146,9 +154,14 @@ async function write(conversationId: string, messageId: string): Promise<void> {
     aborts.set(conversationId, abort);
     writing.value = { ...writing.value, [conversationId]: messageId };
     const builder = new AnswerBuilder(performance.now(), message);
+    let savedAt = performance.now();
     const update = (part: Partial<tree.Message>) => {
         const latest = find(conversationId);
-        if (latest) show(tree.change(latest, messageId, { ...builder.message(performance.now()), ...part }));
+        if (!latest) return;
+        const grown = tree.change(latest, messageId, { ...builder.message(performance.now()), ...part });
+        if (performance.now() - savedAt < kSaveEveryMs) return show(grown);
+        savedAt = performance.now();
+        save(grown);
     };
     const { error: _error, finish: _finish, ...clean } = message;
     show({ ...conversation, messages: { ...conversation.messages, [messageId]: clean } });

@@ -114,7 +114,7 @@ export function Results() {
             <header class="page-head">
                 <h1>{now?.title ?? 'hadal plan'}</h1>
                 <p class="row left">
-                    <button type="button" class="secondary" onClick={pin}><Icon name="check" />Pin this, to compare</button>
+                    <button type="button" class="secondary" disabled={!now} onClick={pin}><Icon name="check" />Pin this, to compare</button>
                     {before && <span class="pinned">Pinned: {before.title}<button type="button" class="link" onClick={unpin}>forget</button></span>}
                 </p>
             </header>

@@ -8,6 +8,7 @@ import { preferences } from '../core/preferences';
 import { Icon, type IconName } from './Icon';
 import { focusComposer } from './shortcuts';
 import { nextTheme } from './theme';
+import { say } from './toast';
 import { helpOpen, show, sidebarOpen } from './view';
 
 export function download(text: string, name: string): void {
@@ -55,7 +56,8 @@ function Entry({ conversation }: { conversation: Conversation }) {
         );
     }
     const remove = () => {
-        if (confirm(`Delete “${title}”? It cannot be brought back.`)) session.forget(id);
+        session.forget(id);
+        say(`Deleted “${title}”.`, () => session.bringBack(conversation));
     };
     const choose = () => {
         session.open(id);
@@ -86,9 +88,9 @@ function Tools() {
         if (!file) return;
         try {
             const taken = await session.importAll(await file.text());
-            alert(taken === 1 ? 'One conversation came in.' : `${taken} conversations came in.`);
+            say(taken === 1 ? 'One conversation came in.' : `${taken} conversations came in.`);
         } catch (cause) {
-            alert(cause instanceof Error ? cause.message : String(cause));
+            say(cause instanceof Error ? cause.message : String(cause));
         }
     };
     const theme = preferences.value.theme;

@@ -155,6 +155,22 @@ export const tests = {
         server.close();
     },
 
+    async 'a tab that is closed in the middle keeps what was written'({ browser, mock }) {
+        const { page, context, problems } = await openPage(browser, mock.address);
+        await ask(page, 'slow please');
+        await page.waitForSelector('.answer .prose p');
+        await page.waitForTimeout(3300);
+        await page.close();
+        const again = await context.newPage();
+        await again.goto(`${mock.address}/`);
+        await again.click('.entry-open');
+        await again.waitForSelector('text=This answer was cut off.');
+        await again.click('text=Continue');
+        await answered(again);
+        assert.ok((await lastAnswer(again).innerText()).includes('one file.'));
+        return problems;
+    },
+
     async 'thoughts are folded away'({ browser, mock }) {
         const { page, problems } = await openPage(browser, mock.address);
         await page.click('text=Think');
@@ -210,14 +226,20 @@ export const tests = {
         const [download] = await Promise.all([page.waitForEvent('download'), page.click('[aria-label="Export all conversations"]')]);
         const file = await download.path();
         const other = await openPage(browser, mock.address);
-        other.page.on('dialog', (dialog) => dialog.accept());
         await other.page.setInputFiles('input[type=file]', file);
         await other.page.click('.entry-open');
         await other.page.waitForSelector('.prose table');
-        page.on('dialog', (dialog) => dialog.accept());
-        await page.hover('.entry');
-        await page.click('[aria-label^="Delete"]');
-        await page.waitForSelector('.entry', { state: 'detached' });
+        await other.page.setInputFiles('input[type=file]', { name: 'x.json', mimeType: 'application/json', buffer: Buffer.from('{"format":1}') });
+        await other.page.waitForSelector('.toast:has-text("not an export of conversations")');
+        const remove = async () => {
+            await page.hover('.entry');
+            await page.click('[aria-label^="Delete"]');
+            await page.waitForSelector('.entry', { state: 'detached' });
+        };
+        await remove();
+        await page.click('text=Undo');
+        await page.waitForSelector('.prose table');
+        await remove();
         await page.reload();
         await page.waitForSelector('.welcome');
         return [...problems, ...other.problems];
