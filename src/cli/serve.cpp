@@ -1,5 +1,9 @@
 // `hadal serve`: the model behind an HTTP server.
+#include <sys/resource.h>
+
 #include <chrono>
+#include <cstdio>
+#include <optional>
 #include <thread>
 
 #include "cli/arguments.h"
@@ -10,6 +14,7 @@
 #include "cli/text_model.h"
 #include "http/server.h"
 #include "serve/api_error.h"
+#include "serve/gate.h"
 #include "serve/service.h"
 
 namespace hadal::cli {
@@ -40,32 +45,104 @@ http::ServerOptions server_options(const Arguments& arguments) {
     http::ServerOptions options;
     options.host = arguments.text("--host");
     options.port = uint16_t(arguments.integer("--port", 0, 65535));
+    if (arguments.has("--tls-certificate")) {
+        options.tls_certificate = arguments.path("--tls-certificate");
+    }
+    if (arguments.has("--tls-key")) options.tls_key = arguments.path("--tls-key");
+    options.max_body_bytes = size_t(arguments.integer("--max-body-mib", 1, 4096)) << 20;
+    options.max_connections = arguments.integer("--max-connections", 1, 1 << 20);
     options.error_body = [](int status, std::string_view message) {
         return serve::ApiError(status, std::string(message)).body();
     };
     return options;
 }
 
+serve::ServiceOptions service_options(const Arguments& arguments, const TextModel& text_model,
+                                      serve::Metrics& metrics) {
+    serve::ServiceOptions options;
+    options.model_name = model_name(arguments);
+    options.aliases = arguments.texts("--alias");
+    options.engine = engine_options(arguments, text_model);
+    options.limits.max_tokens = arguments.integer("--max-tokens", 0);
+    options.request_timeout =
+        std::chrono::milliseconds(int64_t(arguments.number("--request-timeout", 0, 1e6) * 1000));
+    options.metrics = &metrics;
+    return options;
+}
+
+serve::GateOptions gate_options(const Arguments& arguments, serve::AccessLog* log) {
+    serve::GateOptions options;
+    if (arguments.has("--api-key-file")) {
+        options.keys = serve::ApiKeys::from_file(arguments.path("--api-key-file"));
+    }
+    options.cross_origin = serve::CrossOrigin(arguments.texts("--cors-origin"));
+    options.open_requests = arguments.integer("--max-requests", 1, 1 << 20);
+    options.waiting_texts = arguments.integer("--max-queue", 1, 1 << 20);
+    options.log = log;
+    return options;
+}
+
+bool is_only_for_this_machine(const std::string& host) {
+    return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+void warn_of_strangers(const std::string& host, const serve::GateOptions& options) {
+    if (is_only_for_this_machine(host) || !options.keys.empty()) return;
+    std::fprintf(stderr,
+                 "warning: whoever reaches %s can use this server: no API key is asked for "
+                 "(--api-key-file FILE, or --host 127.0.0.1)\n",
+                 host.c_str());
+}
+
+/// A connection is a file descriptor, and the usual limit is 1024.
+void allow_many_files() {
+    rlimit limit = {};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);  // if not, connections wait until others end
+}
+
+std::optional<serve::AccessLog> access_log(const Arguments& arguments) {
+    const std::string& file = arguments.text("--access-log");
+    if (file == "off") return std::nullopt;
+    return std::optional<serve::AccessLog>(std::in_place, file);
+}
+
 void run_serve(const Arguments& arguments, Report& report) {
     StopSignals signals;  // before any thread
+    allow_many_files();
+    http::ServerOptions server_settings = server_options(arguments);
+    std::optional<serve::AccessLog> log = access_log(arguments);
+    serve::GateOptions gate_settings = gate_options(arguments, log ? &*log : nullptr);
+    warn_of_strangers(server_settings.host, gate_settings);
     Machine machine(arguments.globals());
     const TextModel text_model = text_model_argument(
         arguments,
         arguments.has("--context") ? arguments.integer("--context", 2, int64_t(1) << 24) : 0);
+    serve::Metrics metrics(model_name(arguments));
     serve::Service service(machine.context(), text_model.model, text_model.tokenizer,
-                           {.model_name = model_name(arguments),
-                            .aliases = arguments.texts("--alias"),
-                            .engine = engine_options(arguments, text_model)});
-    http::Server server(server_options(arguments), [&](std::shared_ptr<http::Exchange> exchange) {
-        service.handle(std::move(exchange));
+                           service_options(arguments, text_model, metrics));
+    serve::Gate gate(service, metrics, std::move(gate_settings));
+    server_settings.on_answered = [&gate](const http::Request& request,
+                                          const http::Outcome& outcome) {
+        gate.answered(request, outcome);
+    };
+    http::Server server(server_settings, [&gate](std::shared_ptr<http::Exchange> exchange) {
+        gate.handle(std::move(exchange));
     });
-    const std::string url = concat("http://", arguments.text("--host"), ":", server.port());
+    const std::string url = concat(server_settings.tls_key.empty() ? "http://" : "https://",
+                                   server_settings.host, ":", server.port());
     report.say(concat("ready at ", url));
     report.emit(Record().add("url", url).add("ready", true));
-    while (!signals.requested()) std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    const std::chrono::seconds grace(arguments.integer("--drain", 0, 86400));
-    service.drain(grace);
+    while (!signals.requested() && service.engine().failure().empty()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    gate.drain();
+    service.drain(std::chrono::seconds(arguments.integer("--drain", 0, 86400)));
     server.stop(std::chrono::seconds(2));
+    if (const std::string failure = service.engine().failure(); !failure.empty()) {
+        throw Error(Error::Kind::internal, concat("the engine has stopped: ", failure));
+    }
 }
 
 std::vector<Option> options() {
@@ -99,6 +176,38 @@ std::vector<Option> options() {
          .help = "tokens that one step computes at most",
          .fallback = "512"},
         speculate_option(),
+        {.name = "--api-key-file",
+         .value = "FILE",
+         .help = "keys that clients need, one a line (default: none is asked for)"},
+        {.name = "--tls-certificate", .value = "FILE", .help = "PEM, the chain; with --tls-key"},
+        {.name = "--tls-key", .value = "FILE", .help = "PEM"},
+        {.name = "--cors-origin",
+         .value = "ORIGIN",
+         .help = "whose pages may use the server from a browser, * for all; may be given "
+                 "several times",
+         .repeated = true},
+        {.name = "--max-requests",
+         .value = "N",
+         .help = "open at one time; more hear 429",
+         .fallback = "256"},
+        {.name = "--max-queue",
+         .value = "N",
+         .help = "texts that wait for the engine; more hear 429",
+         .fallback = "1024"},
+        {.name = "--max-tokens",
+         .value = "N",
+         .help = "of one answer; 0: as many as the model takes",
+         .fallback = "0"},
+        {.name = "--max-body-mib", .value = "N", .help = "of a request", .fallback = "16"},
+        {.name = "--max-connections", .value = "N", .help = "open at one time", .fallback = "4096"},
+        {.name = "--request-timeout",
+         .value = "SECONDS",
+         .help = "for a whole answer; 0: none",
+         .fallback = "0"},
+        {.name = "--access-log",
+         .value = "FILE",
+         .help = "a line of JSON for each request, without its text; - for standard error, or off",
+         .fallback = "-"},
         attention_option(),
         {.name = "--drain",
          .value = "SECONDS",

@@ -22,7 +22,7 @@ void AnswerState::send(Response response) {
         if (begun_) return;
         begun_ = ended_ = true;
         status_ = response.status;
-        body_bytes_ = response.body.size();
+        if (!form_.head) body_bytes_ = response.body.size();
         append(head_text(response, Framing::length, form_.keep_alive, request_id_));
         if (!form_.head) append(std::move(response.body));
     }
@@ -119,6 +119,10 @@ void AnswerState::disconnect() {
         const std::lock_guard lock(mutex_);
         if (gone_) return;
         gone_ = true;
+        // What a socket's buffer holds may have arrived before the client left: its leaving is seen
+        // before the end of our writing.
+        constexpr size_t kSocketBytes = 16 << 10;
+        lost_ = !ended_ || !pending_.empty() || in_flight_ > kSocketBytes;
         pending_.clear();
         if (!ended_) tell = std::exchange(on_gone_, nullptr);
     }
@@ -130,7 +134,7 @@ Outcome AnswerState::outcome() const {
     return {.status = status_,
             .body_bytes = body_bytes_,
             .time = std::chrono::steady_clock::now() - begin_,
-            .disconnected = gone_};
+            .disconnected = lost_};
 }
 
 }  // namespace hadal::http

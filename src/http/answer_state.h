@@ -57,7 +57,7 @@ class AnswerState {
     mutable std::mutex mutex_;  // guards what follows
     std::string pending_;
     size_t in_flight_ = 0;
-    bool begun_ = false, ended_ = false, gone_ = false, cut_ = false;
+    bool begun_ = false, ended_ = false, gone_ = false, lost_ = false, cut_ = false;
     Framing framing_ = Framing::length;
     int status_ = 0;
     size_t body_bytes_ = 0;

@@ -1,8 +1,10 @@
 #include "serve/engine_loop.h"
 
+#include <optional>
 #include <utility>
 
 #include "serve/api_error.h"
+#include "serve/metrics.h"
 
 namespace hadal::serve {
 
@@ -11,11 +13,26 @@ namespace {
 // How long the thread sleeps when there is nothing to do; a submission wakes it.
 constexpr std::chrono::milliseconds kIdle(200);
 
+using TokenHandler = std::function<bool(const infer::GeneratedToken&)>;
+
+/// The handler, with the time between its calls counted. A request's calls come one after another.
+TokenHandler timed(TokenHandler handler, Metrics& metrics) {
+    using Clock = std::chrono::steady_clock;
+    return [handler = std::move(handler), &metrics,
+            last = std::optional<Clock::time_point>()](const infer::GeneratedToken& token) mutable {
+        const Clock::time_point now = Clock::now();
+        if (last) metrics.token(std::chrono::duration<double>(now - *last).count());
+        last = now;
+        return !handler || handler(token);
+    };
+}
+
 }  // namespace
 
 EngineLoop::EngineLoop(Context& context, const model::Model& model,
-                       const infer::EngineOptions& options)
+                       const infer::EngineOptions& options, Metrics* metrics)
     : engine_(context, model, options),
+      metrics_(metrics),
       most_tokens_(engine_.most_tokens()),
       stats_(engine_.stats()),
       thread_([this] { run(); }) {}
@@ -40,6 +57,7 @@ infer::RequestId EngineLoop::submit(infer::Request request) {
     request.on_finish = [this, ticket](const infer::RequestResult& result) {
         ended(ticket, result);
     };
+    if (metrics_ != nullptr) request.on_token = timed(std::move(request.on_token), *metrics_);
     try {
         return engine_.submit(std::move(request));
     } catch (...) {
@@ -133,6 +151,7 @@ void EngineLoop::fail(const std::string& why) {
 }
 
 void EngineLoop::ended(uint64_t ticket, const infer::RequestResult& result) {
+    if (metrics_ != nullptr) metrics_->ended(result);
     Finish finish;
     {
         const std::lock_guard lock(mutex_);

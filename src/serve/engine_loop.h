@@ -15,10 +15,13 @@
 
 namespace hadal::serve {
 
+class Metrics;
+
 class EngineLoop {
   public:
-    /// As Engine's; the thread starts at once.
-    EngineLoop(Context& context, const model::Model& model, const infer::EngineOptions& options);
+    /// As Engine's; the thread starts at once. `metrics` may be null.
+    EngineLoop(Context& context, const model::Model& model, const infer::EngineOptions& options,
+               Metrics* metrics = nullptr);
     /// Cancels what runs.
     ~EngineLoop();
     EngineLoop(const EngineLoop&) = delete;
@@ -55,6 +58,7 @@ class EngineLoop {
     void ended(uint64_t ticket, const infer::RequestResult& result);
 
     infer::Engine engine_;
+    Metrics* metrics_;
     int64_t most_tokens_;
     std::vector<std::vector<int64_t>> published_load_;  // of the loop's thread, with its time
     std::chrono::steady_clock::time_point published_ = {};

@@ -67,6 +67,14 @@ void Generation::cancel() {
     for (const infer::RequestId id : ids_) loop_.cancel(id);
 }
 
+void Generation::expire() {
+    const std::lock_guard lock(mutex_);
+    if (!failure_.empty() || unfinished_ == 0) return;
+    failure_ = "the answer took longer than this server allows";
+    failure_status_ = 504;
+    for (const infer::RequestId id : ids_) loop_.cancel(id);
+}
+
 /// On the engine's thread. A control token is the end of what stands before it: no stop string
 /// reaches across it.
 bool Generation::take(size_t choice, const infer::GeneratedToken& token, bool control,
@@ -149,9 +157,11 @@ void Generation::deliver() {
 
 void Generation::write(const std::vector<Event>& events, bool is_over) {
     std::string failure;
+    int status = 500;
     {
         const std::lock_guard lock(mutex_);
         failure = failure_;
+        status = failure_status_;
     }
     std::string out;
     for (const Event& event : events) {
@@ -161,7 +171,7 @@ void Generation::write(const std::vector<Event>& events, bool is_over) {
             out += task_.answer->finished(event.choice, {texts_[event.choice].result, event.stop});
         }
     }
-    if (is_over && !failure.empty()) return fail(failure);
+    if (is_over && !failure.empty()) return fail(failure, status);
     if (is_over) out += task_.answer->end();
     if (task_.stream && !out.empty()) {
         exchange_->write(std::move(out));
@@ -174,13 +184,13 @@ void Generation::write(const std::vector<Event>& events, bool is_over) {
     if (task_.stream) exchange_->finish();
 }
 
-void Generation::fail(const std::string& why) {
+void Generation::fail(const std::string& why, int status) {
     if (std::exchange(over_, true)) return;
     if (task_.stream) {
         exchange_->write(task_.answer->failure(why));
         exchange_->finish();
     } else {
-        exchange_->send({.status = 500, .body = ApiError(500, why).body()});
+        exchange_->send({.status = status, .body = ApiError(status, why).body()});
     }
 }
 

@@ -46,6 +46,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
     /// Ends all of its texts before the engine's next step.
     void cancel();
+    /// The same because it took too long: the client hears 504, or an error in its stream.
+    void expire();
     /// A comment in a stream that had nothing to say for a while.
     void keep_alive();
     std::chrono::steady_clock::time_point started() const {
@@ -74,7 +76,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     void schedule();
     void deliver();
     void write(const std::vector<Event>& events, bool is_over);
-    void fail(const std::string& why);
+    void fail(const std::string& why, int status = 500);
 
     EngineLoop& loop_;
     Workers& writer_;
@@ -92,6 +94,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     bool cancelled_ = false;
     bool reader_is_slow_ = false;
     std::string failure_;
+    int failure_status_ = 500;
 
     // Of the writer's thread.
     bool over_ = false;

@@ -1,5 +1,6 @@
 #include "serve/service.h"
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -79,7 +80,7 @@ Service::Service(Context& context, const model::Model& model, const text::Tokeni
               .format = chat::format_of_template(chat_template_of(tokenizer)),
               .created = seconds_now()},
       grammars_(tokenizer, served_.format),
-      loop_(context, model, options_.engine),
+      loop_(context, model, options_.engine, options_.metrics),
       random_(std::random_device()()) {
     const infer::GenerateOptions text_options = infer::text_options(model.config, tokenizer);
     served_.stop_ids = text_options.stop_ids;
@@ -169,12 +170,23 @@ void Service::start(const ExchangePtr& exchange, GenerationTask task) {
 }
 
 void Service::tick(const std::stop_token& stop) {
+    using namespace std::chrono_literals;
+    const auto limit = options_.request_timeout;
+    const auto pause =
+        limit.count() > 0 ? std::min(options_.keep_alive, limit / 8 + 1ms) : options_.keep_alive;
+    auto commented = std::chrono::steady_clock::now();
     std::unique_lock lock(mutex_);
     while (!stop.stop_requested()) {
-        stopped_.wait_for(lock, stop, options_.keep_alive, [] { return false; });
+        stopped_.wait_for(lock, stop, pause, [] { return false; });
         std::erase_if(generations_, [](const auto& weak) { return weak.expired(); });
+        const auto now = std::chrono::steady_clock::now();
+        const bool comments = now - commented >= options_.keep_alive;
+        if (comments) commented = now;
         for (const auto& weak : generations_) {
-            if (const auto generation = weak.lock()) generation->keep_alive();
+            const auto generation = weak.lock();
+            if (!generation) continue;
+            if (limit.count() > 0 && now - generation->started() >= limit) generation->expire();
+            if (comments) generation->keep_alive();
         }
     }
 }

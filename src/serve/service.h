@@ -27,7 +27,9 @@ struct ServiceOptions {
     std::vector<std::string> aliases = {};  // further names that requests may use
     infer::EngineOptions engine = {};
     RequestLimits limits = {};
-    std::chrono::milliseconds keep_alive{5000};  // a stream with nothing to say sends a comment
+    std::chrono::milliseconds keep_alive{5000};    // a stream with nothing to say sends a comment
+    std::chrono::milliseconds request_timeout{0};  // an answer that takes longer is a 504; 0: none
+    Metrics* metrics = nullptr;                    // outlives the service; null: nothing is counted
 };
 
 class Service {
@@ -46,6 +48,10 @@ class Service {
 
     const EngineLoop& engine() const {
         return loop_;
+    }
+    /// The layer of the first row of the engine's expert load.
+    int64_t first_expert_layer() const {
+        return model_.config.first_k_dense_replace;
     }
 
   private:
