@@ -15,14 +15,16 @@ namespace hadal::serve {
 namespace {
 
 using nlohmann::json;
+using Ordered = nlohmann::ordered_json;
 
 constexpr size_t kMostNameBytes = 256;
 
 /// A text, or a list of parts of text joined; null stays null.
-json content_of(const JsonFields& message) {
+Ordered content_of(const JsonFields& message) {
     const json* content = message.find("content");
     const std::string path = message.path("content");
-    if (content == nullptr || content->is_string()) return content == nullptr ? json() : *content;
+    if (content == nullptr) return {};
+    if (content->is_string()) return content->get<std::string>();
     if (!content->is_array()) {
         throw ApiError::field(path, concat("'", path, "' must be a string or an array of parts"));
     }
@@ -42,10 +44,10 @@ json content_of(const JsonFields& message) {
 }
 
 /// Arguments are JSON in a string; clients that send the object itself are understood.
-json tool_calls_of(const JsonFields& message) {
+Ordered tool_calls_of(const JsonFields& message) {
     const json* calls = message.array("tool_calls", 1024);
     if (calls == nullptr) return {};
-    json result = json::array();
+    Ordered result = Ordered::array();
     for (size_t i = 0; i < calls->size(); ++i) {
         const JsonFields call((*calls)[i], concat(message.path("tool_calls"), "[", i, "]"));
         const auto function = call.object("function");
@@ -66,7 +68,7 @@ json tool_calls_of(const JsonFields& message) {
     return result;
 }
 
-json message_of(const JsonFields& fields) {
+Ordered message_of(const JsonFields& fields) {
     static constexpr std::array<std::string_view, 5> kRoles = {"system", "developer", "user",
                                                                "assistant", "tool"};
     std::string role = fields.text("role", kMostNameBytes).value_or("");
@@ -76,13 +78,13 @@ json message_of(const JsonFields& fields) {
                                      "' must be system, developer, user, assistant or tool"));
     }
     if (role == "developer") role = "system";  // OpenAI's newer name for it
-    json message = {{"role", role}, {"content", content_of(fields)}};
+    Ordered message = {{"role", role}, {"content", content_of(fields)}};
     if (const auto name = fields.text("name", kMostNameBytes)) message["name"] = *name;
     if (role == "tool") {
         message["tool_call_id"] = fields.text("tool_call_id", kMostNameBytes).value_or("");
     }
     if (role == "assistant") {
-        json calls = tool_calls_of(fields);
+        Ordered calls = tool_calls_of(fields);
         if (!calls.empty()) message["tool_calls"] = std::move(calls);
         for (const std::string_view key : {"reasoning_content", "reasoning"}) {
             const auto reasoning = fields.text(key, std::string::npos - 1);
@@ -102,7 +104,7 @@ void read_messages(const JsonFields& fields, const RequestLimits& limits, ChatRe
     }
     request.continue_last = fields.boolean("continue_final_message").value_or(false);
     const bool asks = fields.boolean("add_generation_prompt").value_or(!request.continue_last);
-    json messages = json::array();
+    Ordered messages = Ordered::array();
     for (size_t i = 0; i < given->size(); ++i) {
         const JsonFields message((*given)[i], concat("messages[", i, "]"));
         messages.push_back(message_of(message));
@@ -113,7 +115,7 @@ void read_messages(const JsonFields& fields, const RequestLimits& limits, ChatRe
         }
         request.continue_last = true;
     }
-    const json& last = messages.back();
+    const Ordered& last = messages.back();
     if (request.continue_last && (last["role"] != "assistant" || last["content"].is_null())) {
         throw ApiError::field("continue_final_message",
                               "only a last message of the assistant with a text can be continued");
@@ -122,7 +124,7 @@ void read_messages(const JsonFields& fields, const RequestLimits& limits, ChatRe
         throw ApiError::field("add_generation_prompt",
                               "a message that is continued needs no generation prompt");
     }
-    request.messages = std::make_shared<const json>(std::move(messages));
+    request.messages = std::make_shared<const Ordered>(std::move(messages));
 }
 
 void check_tool(const JsonFields& tool, std::set<std::string>& names) {
@@ -145,6 +147,29 @@ void check_tool(const JsonFields& tool, std::set<std::string>& names) {
     function->text("description", std::string::npos - 1);
     function->object("parameters");
     function->boolean("strict");
+}
+
+/// Members of the largest object inside.
+size_t most_members(const json& value) {
+    size_t most = value.is_object() ? value.size() : 0;
+    for (const json& part : value) {
+        if (part.is_structured()) most = std::max(most, most_members(part));
+    }
+    return most;
+}
+
+/// With their members as they were written: a model reads them in that order. Such objects are
+/// lists, searched from the front, hence the limit.
+std::shared_ptr<const Ordered> ordered_tools(const json& tools, const JsonFields& fields,
+                                             const RequestLimits& limits) {
+    constexpr size_t kMostMembers = 1000;
+    const std::string source = fields.source("tools");
+    if (int64_t(source.size()) > limits.tool_bytes || most_members(tools) > kMostMembers) {
+        throw ApiError::field("tools",
+                              concat("'tools' may have at most ", limits.tool_bytes,
+                                     " bytes, and an object in them ", kMostMembers, " members"));
+    }
+    return std::make_shared<const Ordered>(Ordered::parse(source));
 }
 
 ToolChoice tool_choice_of(const JsonFields& fields, const std::set<std::string>& names) {
@@ -176,7 +201,7 @@ void read_tools(const JsonFields& fields, const RequestLimits& limits, ChatReque
         for (size_t i = 0; i < tools->size(); ++i) {
             check_tool(JsonFields((*tools)[i], concat("tools[", i, "]")), names);
         }
-        if (!tools->empty()) request.tools = std::make_shared<const json>(*tools);
+        if (!tools->empty()) request.tools = ordered_tools(*tools, fields, limits);
     }
     request.tool_choice = tool_choice_of(fields, names);
     request.parallel_tool_calls = fields.boolean("parallel_tool_calls").value_or(true);
@@ -202,7 +227,7 @@ std::optional<bool> thinking_of(const JsonFields& fields) {
 
 ChatRequest parse_chat_request(std::string_view body, const RequestLimits& limits) {
     const json parsed = parse_body(body);
-    const JsonFields fields(parsed);
+    const JsonFields fields(parsed, "", body);
     if (fields.has("chat_template")) {
         throw ApiError::field("chat_template", "a template may not come with a request");
     }

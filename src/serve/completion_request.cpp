@@ -87,7 +87,7 @@ json parse_body(std::string_view body) {
 
 CompletionRequest parse_completion_request(std::string_view body, const RequestLimits& limits) {
     const json parsed = parse_body(body);
-    const JsonFields fields(parsed);
+    const JsonFields fields(parsed, "", body);
     CompletionRequest request;
     read_text_fields(fields, limits, request);
     request.prompts = prompts_of(fields, limits.choices);

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "serve/api_error.h"
+#include "serve/json_source.h"
 
 namespace hadal::serve {
 
@@ -26,8 +27,8 @@ std::string checked_text(const json& value, const std::string& path, size_t most
 
 }  // namespace
 
-JsonFields::JsonFields(const json& object, std::string path)
-    : object_(object), path_(std::move(path)) {
+JsonFields::JsonFields(const json& object, std::string path, std::string_view source)
+    : object_(object), path_(std::move(path)), source_(source) {
     if (!object.is_object()) {
         if (path_.empty()) throw ApiError(400, "the request's body must be a JSON object");
         refuse(path_, "an object");
@@ -83,7 +84,12 @@ std::optional<std::string> JsonFields::text(std::string_view name, size_t most_b
 std::optional<JsonFields> JsonFields::object(std::string_view name) const {
     const json* value = find(name);
     if (value == nullptr) return {};
-    return JsonFields(*value, path(name));
+    return JsonFields(*value, path(name), member_source(source_, name));
+}
+
+std::string JsonFields::source(std::string_view name) const {
+    const std::string_view written = member_source(source_, name);
+    return written.empty() ? object_.at(std::string(name)).dump() : std::string(written);
 }
 
 const json* JsonFields::array(std::string_view name, size_t most_entries) const {

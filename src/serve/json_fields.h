@@ -13,9 +13,10 @@ namespace hadal::serve {
 
 class JsonFields {
   public:
-    /// `object` must outlive this; `path` is where it is in the request, e.g. "messages[2]".
-    /// ApiError if it is no object.
-    explicit JsonFields(const nlohmann::json& object, std::string path = "");
+    /// `object` must outlive this; `path` is where it is in the request, e.g. "messages[2]", and
+    /// `source` its text, if somebody wants the text of a part. ApiError if it is no object.
+    explicit JsonFields(const nlohmann::json& object, std::string path = "",
+                        std::string_view source = {});
 
     /// Null if it is absent.
     const nlohmann::json* find(std::string_view name) const;
@@ -31,6 +32,8 @@ class JsonFields {
     std::optional<std::string> text(std::string_view name, size_t most_bytes) const;
     /// An object of its own; nothing if it is absent.
     std::optional<JsonFields> object(std::string_view name) const;
+    /// A member that is there as it was written, with its members in their order.
+    std::string source(std::string_view name) const;
     /// Null if it is absent.
     const nlohmann::json* array(std::string_view name, size_t most_entries) const;
     /// A text or an array of texts.
@@ -40,6 +43,7 @@ class JsonFields {
   private:
     const nlohmann::json& object_;
     std::string path_;
+    std::string_view source_;
 };
 
 }  // namespace hadal::serve

@@ -17,12 +17,13 @@ namespace hadal::serve {
 
 /// What one request may ask for.
 struct RequestLimits {
-    int64_t choices = 128;      // texts of one request, all prompts' together
-    int64_t max_tokens = 0;     // of a text; 0: as many as the model takes
-    int64_t messages = 4096;    // of a conversation
-    int64_t tools = 128;        // functions
-    int64_t stops = 32;         // stop strings
-    int64_t stop_bytes = 4096;  // of each
+    int64_t choices = 128;         // texts of one request, all prompts' together
+    int64_t max_tokens = 0;        // of a text; 0: as many as the model takes
+    int64_t messages = 4096;       // of a conversation
+    int64_t tools = 128;           // functions
+    int64_t tool_bytes = 1 << 18;  // of all functions
+    int64_t stops = 32;            // stop strings
+    int64_t stop_bytes = 4096;     // of each
     int64_t logit_biases = 4096;
     int64_t grammar_bytes = 1 << 18;  // of a JSON schema, an expression or a grammar
 };
@@ -73,8 +74,8 @@ struct ToolChoice {
 struct ChatRequest : TextRequest {
     /// An array of {role, content, …}: contents are texts or null, tool calls as OpenAI has them,
     /// reasoning as reasoning_content.
-    std::shared_ptr<const nlohmann::json> messages;
-    std::shared_ptr<const nlohmann::json> tools;  // an array, or null if there are none
+    std::shared_ptr<const nlohmann::ordered_json> messages;
+    std::shared_ptr<const nlohmann::ordered_json> tools;  // an array, or null if there are none
     ToolChoice tool_choice;
     bool parallel_tool_calls = true;
     std::optional<bool> thinking;  // the template's own habit if nothing is said

@@ -57,7 +57,7 @@ TextFormat format_of_source(const JsonFields& fields, std::string_view name, Tex
                             int64_t most_bytes) {
     const json* value = fields.find(name);
     if (value == nullptr) return {};
-    std::string source = value->is_string() ? value->get<std::string>() : value->dump();
+    std::string source = value->is_string() ? value->get<std::string>() : fields.source(name);
     const std::string path = fields.path(name);
     if (kind != TextFormat::Kind::json_schema && !value->is_string()) {
         throw ApiError::field(path, concat("'", path, "' must be a string"));
