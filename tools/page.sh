@@ -16,6 +16,7 @@ build)
     exec npm run --silent build
     ;;
 check)
+    npm run --silent format-check
     npm run --silent types
     npm run --silent test
     built=$(mktemp -d)

@@ -54,11 +54,27 @@ async function page(name) {
         if (files.length !== 1) throw new Error(`${name}: ${files.length} files of ${kind}, not one`);
         return files[0];
     };
-    const { code } = only(output.filter((file) => file.type === 'chunk'), 'script');
+    const { code } = only(
+        output.filter((file) => file.type === 'chunk'),
+        'script',
+    );
     const script = escapeTurns(inline(code, 'script'));
     const assets = output.filter((file) => file.type === 'asset');
-    const style = inline(String(only(assets.filter((file) => file.fileName.endsWith('.css')), 'style').source), 'style');
-    const frame = String(only(assets.filter((file) => file.fileName.endsWith('.html')), 'HTML').source);
+    const style = inline(
+        String(
+            only(
+                assets.filter((file) => file.fileName.endsWith('.css')),
+                'style',
+            ).source,
+        ),
+        'style',
+    );
+    const frame = String(
+        only(
+            assets.filter((file) => file.fileName.endsWith('.html')),
+            'HTML',
+        ).source,
+    );
     const html = frame
         .replace(/\s*<link rel="stylesheet"[^>]*>/, '')
         .replace(/\s*<script type="module"[^>]*><\/script>/, '')

@@ -34,7 +34,8 @@ function scoreOf(token, next) {
     return { token, logprob: Math.log(sure), bytes: [...Buffer.from(token)], top_logprobs: top };
 }
 
-const kLayers = 12, kExperts = 64;
+const kLayers = 12,
+    kExperts = 64;
 
 function liveOf(started, now) {
     const seconds = (now - started) / 1000;
@@ -43,16 +44,29 @@ function liveOf(started, now) {
     const drafts = Math.round(generated * 0.9);
     const next = random(7);
     const load = Array.from({ length: kLayers }, () =>
-        Array.from({ length: kExperts }, () => Math.round(900 * (0.35 + next() ** 2.4 * 2.6) + 40 * Math.sin(seconds + 9 * next()))));
+        Array.from({ length: kExperts }, () =>
+            Math.round(900 * (0.35 + next() ** 2.4 * 2.6) + 40 * Math.sin(seconds + 9 * next())),
+        ),
+    );
     return {
-        model: 'hadal-mini', uptime_seconds: 5025 + seconds, page_tokens: 64, max_sequences: 64,
+        model: 'hadal-mini',
+        uptime_seconds: 5025 + seconds,
+        page_tokens: 64,
+        max_sequences: 64,
         engine: {
-            steps: Math.round(96_120 + 14 * seconds), step_tokens: Math.round(9_812_000 + 690 * seconds),
-            prompt_tokens: Math.round(6_204_000 + 410 * seconds), reused_tokens: Math.round(3_511_000 + 240 * seconds),
-            generated_tokens: generated, draft_tokens: drafts,
-            accepted_tokens: Math.round(drafts * 0.81 + 22 * Math.sin(seconds / 5)), preemptions: 3,
-            running: Math.round(17 * wave), waiting: Math.max(0, Math.round(4 * (wave - 1))),
-            pages: 4096, free_pages: Math.round(1640 - 300 * wave), idle_pages: 912,
+            steps: Math.round(96_120 + 14 * seconds),
+            step_tokens: Math.round(9_812_000 + 690 * seconds),
+            prompt_tokens: Math.round(6_204_000 + 410 * seconds),
+            reused_tokens: Math.round(3_511_000 + 240 * seconds),
+            generated_tokens: generated,
+            draft_tokens: drafts,
+            accepted_tokens: Math.round(drafts * 0.81 + 22 * Math.sin(seconds / 5)),
+            preemptions: 3,
+            running: Math.round(17 * wave),
+            waiting: Math.max(0, Math.round(4 * (wave - 1))),
+            pages: 4096,
+            free_pages: Math.round(1640 - 300 * wave),
+            idle_pages: 912,
         },
         experts: { first_layer: 3, load },
     };
@@ -75,7 +89,8 @@ async function chat(state, request, response) {
     const body = await bodyOf(request);
     state.requests.push(body);
     const last = body.messages.findLast((message) => message.role === 'user')?.content ?? '';
-    if (last.includes('refuse')) return refuse(response, 400, 'max_tokens is 9000, but the model takes 4096', 'max_tokens');
+    if (last.includes('refuse'))
+        return refuse(response, 400, 'max_tokens is 9000, but the model takes 4096', 'max_tokens');
     if (last.includes('busy')) return refuse(response, 429, 'too many requests', null, { 'Retry-After': '2' });
     const prefix = body.messages.at(-1).prefix ? body.messages.at(-1).content : '';
     const thinking = body.thinking?.type === 'enabled' && prefix === '';
@@ -84,7 +99,9 @@ async function chat(state, request, response) {
     const usage = { prompt_tokens: 40 + last.length, prompt_cache_hit_tokens: 32 };
     response.writeHead(200, { 'Content-Type': 'text/event-stream' });
     const event = (choices, more = {}) =>
-        response.write(`data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: 'hadal-mini', choices, usage: null, ...more })}\n\n`);
+        response.write(
+            `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: 'hadal-mini', choices, usage: null, ...more })}\n\n`,
+        );
     response.write(': keep-alive\n\n');
     event([{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }]);
     let count = 0;
@@ -119,7 +136,9 @@ async function fill(state, request, response) {
     for (const text of tokens) {
         if (response.destroyed) return;
         await pause(state.tokenMs);
-        response.write(`data: ${JSON.stringify({ object: 'text_completion', choices: [{ index: 0, text, finish_reason: null }] })}\n\n`);
+        response.write(
+            `data: ${JSON.stringify({ object: 'text_completion', choices: [{ index: 0, text, finish_reason: null }] })}\n\n`,
+        );
     }
     const usage = { prompt_tokens: 60, completion_tokens: tokens.length };
     response.write(`data: ${JSON.stringify({ choices: [{ index: 0, text: '', finish_reason: 'stop' }], usage })}\n\n`);
@@ -128,7 +147,8 @@ async function fill(state, request, response) {
 
 async function page(response, name) {
     const [body, policy] = await Promise.all([
-        readFile(path.join(kPages, `${name}.html`)), readFile(path.join(kPages, `${name}.csp`), 'utf8'),
+        readFile(path.join(kPages, `${name}.html`)),
+        readFile(path.join(kPages, `${name}.csp`), 'utf8'),
     ]);
     response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8', 'Content-Security-Policy': policy });
     response.end(body);
@@ -145,7 +165,11 @@ export function createMock(options = {}) {
         if (state.key !== '' && request.headers.authorization !== `Bearer ${state.key}`) {
             return refuse(response, 401, 'this key is not known here');
         }
-        if (address === '/v1/models') return json(response, 200, { object: 'list', data: [{ id: 'hadal-mini', object: 'model', max_model_len: 4096 }] });
+        if (address === '/v1/models')
+            return json(response, 200, {
+                object: 'list',
+                data: [{ id: 'hadal-mini', object: 'model', max_model_len: 4096 }],
+            });
         if (address === '/v1/hadal/live') return json(response, 200, liveOf(started, Date.now()));
         if (address === '/v1/chat/completions') return chat(state, request, response);
         if (address === '/v1/completions') return fill(state, request, response);

@@ -13,11 +13,25 @@ import { addressOf, helpOpen, kViews, panelOpen, sidebarOpen, view } from './ui/
 function TopBar() {
     return (
         <header class="top">
-            <button type="button" class="quiet narrow-only" aria-label="Show conversations" aria-expanded={sidebarOpen.value} onClick={() => (sidebarOpen.value = true)}><Icon name="menu" /></button>
+            <button
+                type="button"
+                class="quiet narrow-only"
+                aria-label="Show conversations"
+                aria-expanded={sidebarOpen.value}
+                onClick={() => (sidebarOpen.value = true)}
+            >
+                <Icon name="menu" />
+            </button>
             <nav class="tabs" aria-label="Views">
                 {kViews.map(({ view: name, label }, index) => (
-                    <a key={name} href={addressOf(name)} aria-current={view.value === name ? 'page' : undefined}
-                        title={`${label} (Alt ${index + 1})`}>{label}</a>
+                    <a
+                        key={name}
+                        href={addressOf(name)}
+                        aria-current={view.value === name ? 'page' : undefined}
+                        title={`${label} (Alt ${index + 1})`}
+                    >
+                        {label}
+                    </a>
                 ))}
             </nav>
             <span class="space" />
@@ -29,7 +43,16 @@ function TopBar() {
 export function App() {
     return (
         <div class="app">
-            <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.querySelector<HTMLElement>('#main')?.focus(); }}>To the content</a>
+            <a
+                class="skip"
+                href="#main"
+                onClick={(event) => {
+                    event.preventDefault();
+                    document.querySelector<HTMLElement>('#main')?.focus();
+                }}
+            >
+                To the content
+            </a>
             <Sidebar />
             {sidebarOpen.value && <div class="veil" onClick={() => (sidebarOpen.value = false)} />}
             <div class="stage">

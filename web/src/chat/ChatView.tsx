@@ -2,7 +2,7 @@
 // has scrolled away.
 import { useSignal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
-import { chosenModel } from '../core/connection';
+import { chosenModel, connection } from '../core/connection';
 import { Icon } from '../ui/Icon';
 import { Composer } from './Composer';
 import { MessageView } from './MessageView';
@@ -13,7 +13,10 @@ import { children, path } from './tree';
 const kIdeas: [string, string?][] = [
     ['Explain the difference between TCP and QUIC to a web developer'],
     ['Write a Python function that merges overlapping intervals'],
-    ['Prove that there are infinitely many primes', 'Prove that there are infinitely many primes, with formulas in LaTeX'],
+    [
+        'Prove that there are infinitely many primes',
+        'Prove that there are infinitely many primes, with formulas in LaTeX',
+    ],
     ['Compare three ways of caching in a table'],
 ];
 
@@ -21,10 +24,26 @@ function Welcome() {
     return (
         <section class="welcome">
             <h1>What shall we look at?</h1>
-            <p>{chosenModel() ? <>You are talking to <strong>{chosenModel()}</strong>. Conversations stay in this browser.</> : 'Conversations stay in this browser.'}</p>
+            <p>
+                {chosenModel() ? (
+                    <>
+                        You are talking to <strong>{chosenModel()}</strong>. Conversations stay in this browser.
+                    </>
+                ) : (
+                    'Conversations stay in this browser.'
+                )}
+            </p>
             <ul>
                 {kIdeas.map(([idea, question]) => (
-                    <li key={idea}><button type="button" onClick={() => send(question ?? idea)}>{idea}</button></li>
+                    <li key={idea}>
+                        <button
+                            type="button"
+                            disabled={connection.value !== 'ready'}
+                            onClick={() => send(question ?? idea)}
+                        >
+                            {idea}
+                        </button>
+                    </li>
                 ))}
             </ul>
         </section>
@@ -62,16 +81,29 @@ export function ChatView() {
                     {shown.map((message) => {
                         const siblings = children(conversation, message.parent);
                         return (
-                            <MessageView key={message.id} message={message} place={siblings.indexOf(message)} siblings={siblings.length}
-                                writing={writing.value[conversation.id] === message.id} />
+                            <MessageView
+                                key={message.id}
+                                message={message}
+                                place={siblings.indexOf(message)}
+                                siblings={siblings.length}
+                                writing={writing.value[conversation.id] === message.id}
+                            />
                         );
                     })}
                 </div>
             </div>
-            <p class="offscreen" role="status">{writing.value[conversation.id] !== undefined ? 'The model is answering.' : shown.at(-1)?.finish ? 'The answer is finished.' : ''}</p>
+            <p class="offscreen" role="status">
+                {writing.value[conversation.id] !== undefined
+                    ? 'The model is answering.'
+                    : shown.at(-1)?.finish
+                      ? 'The answer is finished.'
+                      : ''}
+            </p>
             <div class="dock">
                 {!following.value && shown.length > 0 && (
-                    <button type="button" class="to-end" aria-label="To the end" onClick={toEnd}><Icon name="down" /></button>
+                    <button type="button" class="to-end" aria-label="To the end" onClick={toEnd}>
+                        <Icon name="down" />
+                    </button>
                 )}
                 <Composer key={conversation.id} />
             </div>

@@ -21,9 +21,27 @@ function Branches({ message, place, siblings }: Props) {
     if (siblings < 2) return null;
     return (
         <span class="branches" role="group" aria-label="Versions">
-            <button type="button" class="quiet" aria-label="Previous version" disabled={place === 0} onClick={() => choose(message.id, -1)}><Icon name="left" /></button>
-            <span>{place + 1} / {siblings}</span>
-            <button type="button" class="quiet" aria-label="Next version" disabled={place + 1 === siblings} onClick={() => choose(message.id, 1)}><Icon name="right" /></button>
+            <button
+                type="button"
+                class="quiet"
+                aria-label="Previous version"
+                disabled={place === 0}
+                onClick={() => choose(message.id, -1)}
+            >
+                <Icon name="left" />
+            </button>
+            <span>
+                {place + 1} / {siblings}
+            </span>
+            <button
+                type="button"
+                class="quiet"
+                aria-label="Next version"
+                disabled={place + 1 === siblings}
+                onClick={() => choose(message.id, 1)}
+            >
+                <Icon name="right" />
+            </button>
         </span>
     );
 }
@@ -39,16 +57,34 @@ function Question(props: Props) {
             editing.value = null;
         };
         return (
-            <form class="question editing" onSubmit={(event) => { event.preventDefault(); submit(); }}>
-                <textarea aria-label="Edit the question" rows={3} value={editing.value} ref={area}
+            <form
+                class="question editing"
+                onSubmit={(event) => {
+                    event.preventDefault();
+                    submit();
+                }}
+            >
+                <textarea
+                    aria-label="Edit the question"
+                    rows={3}
+                    value={editing.value}
+                    ref={area}
                     onInput={(event) => (editing.value = event.currentTarget.value)}
                     onKeyDown={(event) => {
                         if (event.key === 'Escape') editing.value = null;
-                        if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) { event.preventDefault(); submit(); }
-                    }} />
+                        if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+                            event.preventDefault();
+                            submit();
+                        }
+                    }}
+                />
                 <div class="row">
-                    <button type="button" class="secondary" onClick={() => (editing.value = null)}>Cancel</button>
-                    <button type="submit" class="primary">Ask this instead</button>
+                    <button type="button" class="secondary" onClick={() => (editing.value = null)}>
+                        Cancel
+                    </button>
+                    <button type="submit" class="primary">
+                        Ask this instead
+                    </button>
                 </div>
             </form>
         );
@@ -59,7 +95,15 @@ function Question(props: Props) {
             <div class="actions">
                 <Branches {...props} />
                 <CopyButton text={message.content} label="Copy question" />
-                <button type="button" class="quiet" title="Edit" aria-label="Edit question" onClick={() => (editing.value = message.content)}><Icon name="edit" /></button>
+                <button
+                    type="button"
+                    class="quiet"
+                    title="Edit"
+                    aria-label="Edit question"
+                    onClick={() => (editing.value = message.content)}
+                >
+                    <Icon name="edit" />
+                </button>
             </div>
         </>
     );
@@ -73,7 +117,10 @@ function Thoughts({ message, writing }: Props) {
         <details class="thoughts">
             <summary>
                 <Icon name="thought" />
-                <span class={running ? 'shimmer' : undefined}>{running ? 'Thinking' : 'Thought'}{ms > 0 && ` for ${duration(ms)}`}</span>
+                <span class={running ? 'shimmer' : undefined}>
+                    {running ? 'Thinking' : 'Thought'}
+                    {ms > 0 && ` for ${duration(ms)}`}
+                </span>
             </summary>
             <div class="thoughts-text">{message.reasoning}</div>
         </details>
@@ -85,11 +132,30 @@ function Figures({ stats }: { stats: Stats }) {
     const drafts = stats.acceptedDrafts + stats.rejectedDrafts;
     const parts: [string, string][] = [];
     if (Number.isFinite(speed)) parts.push([`${digits(speed)} tokens/s`, 'after the first token']);
-    parts.push([`${stats.completionTokens} tokens`, `${stats.promptTokens} in the prompt, ${stats.cachedTokens} of them from the cache`]);
+    parts.push([
+        `${stats.completionTokens} tokens`,
+        `${stats.promptTokens} in the prompt, ${stats.cachedTokens} of them from the cache`,
+    ]);
     parts.push([`first after ${duration(stats.firstTokenMs)}`, `${duration(stats.totalMs)} in all`]);
-    if (drafts > 0) parts.push([`${percent(stats.acceptedDrafts / drafts)} of drafts accepted`, `${stats.acceptedDrafts} of ${drafts} drafted tokens`]);
-    if (stats.cachedTokens > 0) parts.push([`${percent(stats.cachedTokens / stats.promptTokens)} of the prompt cached`, `${stats.cachedTokens} of ${stats.promptTokens} tokens`]);
-    return <p class="figures">{parts.map(([text, title]) => <span key={text} title={title}>{text}</span>)}</p>;
+    if (drafts > 0)
+        parts.push([
+            `${percent(stats.acceptedDrafts / drafts)} of drafts accepted`,
+            `${stats.acceptedDrafts} of ${drafts} drafted tokens`,
+        ]);
+    if (stats.cachedTokens > 0)
+        parts.push([
+            `${percent(stats.cachedTokens / stats.promptTokens)} of the prompt cached`,
+            `${stats.cachedTokens} of ${stats.promptTokens} tokens`,
+        ]);
+    return (
+        <p class="figures">
+            {parts.map(([text, title]) => (
+                <span key={text} title={title}>
+                    {text}
+                </span>
+            ))}
+        </p>
+    );
 }
 
 const kEndings: Record<string, string> = {
@@ -106,9 +172,15 @@ function Ending({ message }: { message: Message }) {
         <p class={message.error ? 'ending bad' : 'ending'} role={message.error ? 'alert' : undefined}>
             {message.error && <Icon name="warning" />}
             <span>{text}</span>
-            {message.content === '' && message.reasoning === ''
-                ? <button type="button" class="link" onClick={() => resume(message.id)}>Try again</button>
-                : <button type="button" class="link" onClick={() => resume(message.id)}>Continue</button>}
+            {message.content === '' && message.reasoning === '' ? (
+                <button type="button" class="link" onClick={() => resume(message.id)}>
+                    Try again
+                </button>
+            ) : (
+                <button type="button" class="link" onClick={() => resume(message.id)}>
+                    Continue
+                </button>
+            )}
         </p>
     );
 }
@@ -120,20 +192,47 @@ function Answer(props: Props) {
     return (
         <>
             <Thoughts {...props} />
-            {waiting && <p class="waiting" role="status"><span class="pulse" /><span class="offscreen">Waiting for the first token</span></p>}
-            {showing.value && message.scores
-                ? <Probabilities scores={message.scores} id={message.id} />
-                : <div class={writing ? 'answer writing' : 'answer'}><Markdown text={message.content} /></div>}
+            {waiting && (
+                <p class="waiting" role="status">
+                    <span class="pulse" />
+                    <span class="offscreen">Waiting for the first token</span>
+                </p>
+            )}
+            {showing.value && message.scores ? (
+                <Probabilities scores={message.scores} id={message.id} />
+            ) : (
+                <div class={writing ? 'answer writing' : 'answer'}>
+                    <Markdown text={message.content} />
+                </div>
+            )}
             {!writing && <Ending message={message} />}
             <div class="actions">
-                {!writing && <>
-                    <Branches {...props} />
-                    <CopyButton text={message.content} label="Copy answer" />
-                    <button type="button" class="quiet" title="Another answer (Alt R)" aria-label="Another answer" onClick={() => regenerate(message.id)}><Icon name="again" /></button>
-                </>}
+                {!writing && (
+                    <>
+                        <Branches {...props} />
+                        <CopyButton text={message.content} label="Copy answer" />
+                        <button
+                            type="button"
+                            class="quiet"
+                            title="Another answer (Alt R)"
+                            aria-label="Another answer"
+                            onClick={() => regenerate(message.id)}
+                        >
+                            <Icon name="again" />
+                        </button>
+                    </>
+                )}
                 {message.scores && (
-                    <button type="button" class="quiet" title="Token probabilities" aria-label="Token probabilities" aria-pressed={showing.value}
-                        onClick={() => (showing.value = !showing.value)}><Icon name="chance" /></button>
+                    <button
+                        type="button"
+                        class="quiet"
+                        title="Token probabilities"
+                        aria-label="Token probabilities"
+                        aria-pressed={showing.value}
+                        onClick={() => (showing.value = !showing.value)}
+                    >
+                        <Icon name="chance" />
+                    </button>
                 )}
                 {message.stats && message.stats.completionTokens > 0 && <Figures stats={message.stats} />}
             </div>
@@ -141,10 +240,19 @@ function Answer(props: Props) {
     );
 }
 
-export const MessageView = memo((props: Props) => (
-    <article class={`message ${props.message.role}`} aria-label={props.message.role === 'user' ? 'You' : 'Model'} aria-busy={props.writing}>
-        {props.message.role === 'user' ? <Question {...props} /> : <Answer {...props} />}
-    </article>
-), (before, after) =>
-    before.message === after.message && before.place === after.place &&
-    before.siblings === after.siblings && before.writing === after.writing);
+export const MessageView = memo(
+    (props: Props) => (
+        <article
+            class={`message ${props.message.role}`}
+            aria-label={props.message.role === 'user' ? 'You' : 'Model'}
+            aria-busy={props.writing}
+        >
+            {props.message.role === 'user' ? <Question {...props} /> : <Answer {...props} />}
+        </article>
+    ),
+    (before, after) =>
+        before.message === after.message &&
+        before.place === after.place &&
+        before.siblings === after.siblings &&
+        before.writing === after.writing,
+);

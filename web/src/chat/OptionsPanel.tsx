@@ -25,8 +25,14 @@ function Slider({ name, label, minimum, maximum, help }: SliderProps) {
         <label class="slider">
             <span>{label}</span>
             <output>{value.toFixed(2)}</output>
-            <input type="range" min={minimum} max={maximum} step={0.05} value={value}
-                onInput={(event) => setOptions({ [name]: event.currentTarget.valueAsNumber } as Partial<Options>)} />
+            <input
+                type="range"
+                min={minimum}
+                max={maximum}
+                step={0.05}
+                value={value}
+                onInput={(event) => setOptions({ [name]: event.currentTarget.valueAsNumber } as Partial<Options>)}
+            />
             <small>{help}</small>
         </label>
     );
@@ -48,20 +54,36 @@ function Whole({ name, label, placeholder, minimum }: WholeProps) {
     return (
         <label class="field">
             <span>{label}</span>
-            <input type="number" inputMode="numeric" min={minimum} step={1} value={value ?? ''} placeholder={placeholder}
-                onInput={(event) => take(event.currentTarget)} />
+            <input
+                type="number"
+                inputMode="numeric"
+                min={minimum}
+                step={1}
+                value={value ?? ''}
+                placeholder={placeholder}
+                onInput={(event) => take(event.currentTarget)}
+            />
         </label>
     );
 }
 
 function Thinking() {
-    const choices: [Options['thinking'], string][] = [['model', 'As it is'], ['on', 'On'], ['off', 'Off']];
+    const choices: [Options['thinking'], string][] = [
+        ['model', 'As it is'],
+        ['on', 'On'],
+        ['off', 'Off'],
+    ];
     return (
         <fieldset class="choice">
             <legend>Thinking</legend>
             {choices.map(([value, label]) => (
                 <label key={value}>
-                    <input type="radio" name="thinking" checked={current.value.options.thinking === value} onChange={() => setOptions({ thinking: value })} />
+                    <input
+                        type="radio"
+                        name="thinking"
+                        checked={current.value.options.thinking === value}
+                        onChange={() => setOptions({ thinking: value })}
+                    />
                     <span>{label}</span>
                 </label>
             ))}
@@ -74,12 +96,18 @@ function Stops() {
     const text = useSignal(shown);
     return (
         <label class="field">
-            <span>Stop at <small>one a line</small></span>
-            <textarea rows={2} spellcheck={false} value={text.value}
+            <span>
+                Stop at <small>one a line</small>
+            </span>
+            <textarea
+                rows={2}
+                spellcheck={false}
+                value={text.value}
                 onInput={(event) => {
                     text.value = event.currentTarget.value;
                     setOptions({ stop: text.value.split('\n').filter((line) => line !== '') });
-                }} />
+                }}
+            />
         </label>
     );
 }
@@ -90,40 +118,89 @@ export function OptionsPanel() {
     useEffect(() => place.current?.querySelector('textarea')?.focus({ preventScroll: true }), []);
     const { system } = options;
     return (
-        <aside class="panel" aria-label="Options" ref={place}
-            onKeyDown={(event) => event.key === 'Escape' && (panelOpen.value = false)}>
+        <aside
+            class="panel"
+            aria-label="Options"
+            ref={place}
+            onKeyDown={(event) => event.key === 'Escape' && (panelOpen.value = false)}
+        >
             <header>
                 <h2>Options</h2>
-                <button type="button" class="quiet" aria-label="Close options" onClick={() => (panelOpen.value = false)}><Icon name="close" /></button>
+                <button
+                    type="button"
+                    class="quiet"
+                    aria-label="Close options"
+                    onClick={() => (panelOpen.value = false)}
+                >
+                    <Icon name="close" />
+                </button>
             </header>
             {models.value.length > 1 && (
                 <label class="field">
                     <span>Model</span>
                     <select value={chosenModel()} onChange={(event) => prefer({ model: event.currentTarget.value })}>
-                        {models.value.map(({ id }) => <option key={id} value={id}>{id}</option>)}
+                        {models.value.map(({ id }) => (
+                            <option key={id} value={id}>
+                                {id}
+                            </option>
+                        ))}
                     </select>
                 </label>
             )}
             <label class="field">
                 <span>System prompt</span>
-                <textarea rows={4} value={system} placeholder="Who the model is, and how it should answer"
-                    onInput={(event) => setOptions({ system: event.currentTarget.value })} />
+                <textarea
+                    rows={4}
+                    value={system}
+                    placeholder="Who the model is, and how it should answer"
+                    onInput={(event) => setOptions({ system: event.currentTarget.value })}
+                />
             </label>
             <Thinking />
-            <Slider name="temperature" label="Temperature" minimum={0} maximum={2} help="0 always takes the likeliest token" />
-            <Slider name="topP" label="Top p" minimum={0.05} maximum={1} help="Only the likeliest tokens that sum to this" />
-            <Slider name="frequencyPenalty" label="Frequency penalty" minimum={-2} maximum={2} help="Against repeating tokens, by their count" />
-            <Slider name="presencePenalty" label="Presence penalty" minimum={-2} maximum={2} help="Against repeating tokens at all" />
+            <Slider
+                name="temperature"
+                label="Temperature"
+                minimum={0}
+                maximum={2}
+                help="0 always takes the likeliest token"
+            />
+            <Slider
+                name="topP"
+                label="Top p"
+                minimum={0.05}
+                maximum={1}
+                help="Only the likeliest tokens that sum to this"
+            />
+            <Slider
+                name="frequencyPenalty"
+                label="Frequency penalty"
+                minimum={-2}
+                maximum={2}
+                help="Against repeating tokens, by their count"
+            />
+            <Slider
+                name="presencePenalty"
+                label="Presence penalty"
+                minimum={-2}
+                maximum={2}
+                help="Against repeating tokens at all"
+            />
             <div class="pair">
                 <Whole name="maxTokens" label="Most tokens" placeholder="to the end" minimum={1} />
                 <Whole name="seed" label="Seed" placeholder="random" minimum={0} />
             </div>
             <Stops />
             <label class="check">
-                <input type="checkbox" checked={options.probabilities} onChange={(event) => setOptions({ probabilities: event.currentTarget.checked })} />
+                <input
+                    type="checkbox"
+                    checked={options.probabilities}
+                    onChange={(event) => setOptions({ probabilities: event.currentTarget.checked })}
+                />
                 <span>Ask for token probabilities</span>
             </label>
-            <button type="button" class="secondary" onClick={() => setOptions({ ...kDefaults, system })}>Back to the defaults</button>
+            <button type="button" class="secondary" onClick={() => setOptions({ ...kDefaults, system })}>
+                Back to the defaults
+            </button>
             <details>
                 <summary>Server key</summary>
                 <KeyForm />

@@ -19,7 +19,9 @@ function Alternatives({ score }: { score: TokenScore }) {
             {list.map(({ token, logprob }, index) => (
                 <li key={index} class={token === score.token ? 'taken' : undefined}>
                     <code>{visible(token)}</code>
-                    <span class="bar" aria-hidden="true"><span style={{ width: `${100 * Math.exp(logprob)}%` }} /></span>
+                    <span class="bar" aria-hidden="true">
+                        <span style={{ width: `${100 * Math.exp(logprob)}%` }} />
+                    </span>
                     <span class="share">{percentOf(logprob)}</span>
                 </li>
             ))}
@@ -56,19 +58,39 @@ export function Probabilities({ scores, id }: { scores: TokenScore[]; id: string
     const shown = at.value ? scores[at.value.index] : undefined;
     return (
         <div class="probabilities" ref={frame} onPointerLeave={() => (at.value = null)}>
-            <div class="tokens" role="listbox" aria-label="Tokens, with the arrow keys" aria-orientation="horizontal" tabIndex={0}
+            <div
+                class="tokens"
+                role="listbox"
+                aria-label="Tokens, with the arrow keys"
+                aria-orientation="horizontal"
+                tabIndex={0}
                 aria-activedescendant={at.value ? name(at.value.index) : undefined}
-                onPointerOver={follow} onClick={follow} onKeyDown={keys}
-                onFocus={() => !at.value && move(0)} onBlur={() => (at.value = null)}>
+                onPointerOver={follow}
+                onClick={follow}
+                onKeyDown={keys}
+                onFocus={() => !at.value && move(0)}
+                onBlur={() => (at.value = null)}
+            >
                 {scores.map((score, index) => (
-                    <span key={index} id={name(index)} data-index={index} role="option" aria-selected={at.value?.index === index} aria-label={`${visible(score.token)} ${percentOf(score.logprob)}`}
-                        class={`token surprise-${surpriseLevel(score.logprob)}`}>
+                    <span
+                        key={index}
+                        id={name(index)}
+                        data-index={index}
+                        role="option"
+                        aria-selected={at.value?.index === index}
+                        aria-label={`${visible(score.token)} ${percentOf(score.logprob)}`}
+                        class={`token surprise-${surpriseLevel(score.logprob)}`}
+                    >
                         {score.token}
                     </span>
                 ))}
             </div>
             {shown && at.value && (
-                <div class="alternatives" role="status" style={{ left: `${at.value.left}px`, top: `${at.value.top}px` }}>
+                <div
+                    class="alternatives"
+                    role="status"
+                    style={{ left: `${at.value.left}px`, top: `${at.value.top}px` }}
+                >
                     <Alternatives score={shown} />
                 </div>
             )}

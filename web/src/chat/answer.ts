@@ -49,8 +49,7 @@ export class AnswerBuilder {
         const first = this.firstTokenAt ?? now;
         return {
             promptTokens: this.usage?.prompt_tokens ?? 0,
-            cachedTokens:
-                this.usage?.prompt_cache_hit_tokens ?? this.usage?.prompt_tokens_details?.cached_tokens ?? 0,
+            cachedTokens: this.usage?.prompt_cache_hit_tokens ?? this.usage?.prompt_tokens_details?.cached_tokens ?? 0,
             // Until the server says: a piece is a token, or a little more with speculation.
             completionTokens: this.usage?.completion_tokens ?? this.pieces,
             acceptedDrafts: details?.accepted_prediction_tokens ?? 0,

@@ -18,9 +18,7 @@ export const writing = signal<Record<string, string>>({});
 /** A conversation that has no message yet is not in the list. */
 const draft = signal(tree.newConversation(newId(), Date.now(), preferences.value.options));
 
-export const current = computed(
-    () => conversations.value.find(({ id }) => id === currentId.value) ?? draft.value,
-);
+export const current = computed(() => conversations.value.find(({ id }) => id === currentId.value) ?? draft.value);
 
 const aborts = new Map<string, AbortController>();
 let store: Store | undefined;
@@ -100,7 +98,12 @@ export function edit(messageId: string, text: string): void {
 
 function ask(conversation: tree.Conversation, parent: string | null, content: string): void {
     const question: tree.Message = {
-        id: newId(), parent, role: 'user', content, reasoning: '', created: Date.now(),
+        id: newId(),
+        parent,
+        role: 'user',
+        content,
+        reasoning: '',
+        created: Date.now(),
     };
     answer(tree.add(conversation, question), question.id);
 }
@@ -113,7 +116,12 @@ export function regenerate(messageId: string): void {
 
 function answer(conversation: tree.Conversation, parent: string): void {
     const message: tree.Message = {
-        id: newId(), parent, role: 'assistant', content: '', reasoning: '', created: Date.now(),
+        id: newId(),
+        parent,
+        role: 'assistant',
+        content: '',
+        reasoning: '',
+        created: Date.now(),
     };
     const grown = tree.add(conversation, message);
     batch(() => {

@@ -51,14 +51,19 @@ function scoresOf(value: unknown): TokenScore[] | undefined {
     };
     return value.map((score) => {
         const top = isFields(score) && Array.isArray(score.top) ? score.top : [];
-        return one(score, top.map((entry) => one(entry, [], 'an alternative')), 'a token');
+        return one(
+            score,
+            top.map((entry) => one(entry, [], 'an alternative')),
+            'a token',
+        );
     });
 }
 
 function messageOf(value: unknown, id: string): Message {
     const where = `message ${id}`;
     const given = fields(value, where);
-    const role = given.role === 'user' || given.role === 'assistant' ? given.role : fail(`${where}.role`, 'user or assistant');
+    const role =
+        given.role === 'user' || given.role === 'assistant' ? given.role : fail(`${where}.role`, 'user or assistant');
     const message: Message = {
         id,
         parent: given.parent === null ? null : text(given.parent, `${where}.parent`),

@@ -122,7 +122,7 @@ export function path(conversation: Conversation): Message[] {
 /** From the beginning down to `id`, whatever is shown. */
 export function ancestors(conversation: Conversation, id: string | null): Message[] {
     const line: Message[] = [];
-    for (let at = id; at !== null; ) {
+    for (let at = id; at !== null;) {
         const message: Message | undefined = conversation.messages[at];
         if (!message || line.includes(message)) break;
         line.unshift(message);
@@ -147,7 +147,7 @@ export function choose(conversation: Conversation, id: string, step: number): Co
 /** Takes a message and all below it away. */
 export function remove(conversation: Conversation, id: string): Conversation {
     const gone = new Set([id]);
-    for (let grew = true; grew; ) {
+    for (let grew = true; grew;) {
         const before = gone.size;
         for (const message of Object.values(conversation.messages)) {
             if (message.parent !== null && gone.has(message.parent)) gone.add(message.id);
@@ -162,7 +162,11 @@ export function remove(conversation: Conversation, id: string): Conversation {
 }
 
 export function titleOf(text: string): string {
-    const line = text.trim().split('\n', 1)[0]?.replace(/^[#>*\s-]+/, '') ?? '';
+    const line =
+        text
+            .trim()
+            .split('\n', 1)[0]
+            ?.replace(/^[#>*\s-]+/, '') ?? '';
     const letters = [...line];
     return letters.length <= 48 ? line : `${letters.slice(0, 47).join('').trimEnd()}…`;
 }

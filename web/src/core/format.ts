@@ -1,6 +1,11 @@
 // Numbers and times as people read them.
 
-const kPrefixes: [number, string][] = [[1e12, 'T'], [1e9, 'B'], [1e6, 'M'], [1e3, 'k']];
+const kPrefixes: [number, string][] = [
+    [1e12, 'T'],
+    [1e9, 'B'],
+    [1e6, 'M'],
+    [1e3, 'k'],
+];
 
 /** 950, 4096, 12.3k, 45.6M */
 export function short(value: number): string {

@@ -38,9 +38,7 @@ export class Store {
     /** The one that was used last comes first. */
     async all(): Promise<Conversation[]> {
         const objects = this.objects('readonly');
-        const list = objects
-            ? ((await promised(objects.getAll())) as Conversation[])
-            : [...this.memory.values()];
+        const list = objects ? ((await promised(objects.getAll())) as Conversation[]) : [...this.memory.values()];
         return list.sort((a, b) => b.updated - a.updated);
     }
 

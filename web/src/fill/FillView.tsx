@@ -107,44 +107,93 @@ export function FillView() {
                 <p>Put the cursor where something is missing. The model sees what comes before and after it.</p>
             </header>
             <div class="toolbar">
-                <label>Language
+                <label>
+                    Language
                     <select value={language.value} onChange={(event) => (language.value = event.currentTarget.value)}>
-                        {kLanguages.map((name) => <option key={name}>{name}</option>)}
+                        {kLanguages.map((name) => (
+                            <option key={name}>{name}</option>
+                        ))}
                     </select>
                 </label>
-                <label>Most tokens
-                    <input type="number" min={1} max={4096} value={length.value}
-                        onInput={(event) => (length.value = Math.max(1, Math.min(4096, event.currentTarget.valueAsNumber || 1)))} />
+                <label>
+                    Most tokens
+                    <input
+                        type="number"
+                        min={1}
+                        max={4096}
+                        value={length.value}
+                        onInput={(event) =>
+                            (length.value = Math.max(1, Math.min(4096, event.currentTarget.valueAsNumber || 1)))
+                        }
+                    />
                 </label>
                 <span class="space" />
-                {now?.running
-                    ? <button type="button" class="secondary" onClick={discard}><Icon name="stop" />Stop</button>
-                    : <button type="button" class="primary" disabled={connection.value !== 'ready'} onClick={fill}><Icon name="chance" />Fill in at the cursor</button>}
+                {now?.running ? (
+                    <button type="button" class="secondary" onClick={discard}>
+                        <Icon name="stop" />
+                        Stop
+                    </button>
+                ) : (
+                    <button type="button" class="primary" disabled={connection.value !== 'ready'} onClick={fill}>
+                        <Icon name="chance" />
+                        Fill in at the cursor
+                    </button>
+                )}
             </div>
             <div class="panes">
                 <section class="pane">
-                    <h2><label for="code">Text</label><small><kbd>Ctrl</kbd> <kbd>Enter</kbd> fills in</small></h2>
-                    <textarea id="code" ref={area} class="code" spellcheck={false} wrap="off" value={text.value}
-                        onInput={(event) => { text.value = event.currentTarget.value; remember(); }}
-                        onSelect={remember} onKeyDown={keys} />
+                    <h2>
+                        <label for="code">Text</label>
+                        <small>
+                            <kbd>Ctrl</kbd> <kbd>Enter</kbd> fills in
+                        </small>
+                    </h2>
+                    <textarea
+                        id="code"
+                        ref={area}
+                        class="code"
+                        spellcheck={false}
+                        wrap="off"
+                        value={text.value}
+                        onInput={(event) => {
+                            text.value = event.currentTarget.value;
+                            remember();
+                        }}
+                        onSelect={remember}
+                        onKeyDown={keys}
+                    />
                 </section>
                 <section class="pane">
                     <h2>Filled in</h2>
-                    {now
-                        ? <pre class="code" tabIndex={0} aria-label="Result" aria-busy={now.running}>
+                    {now ? (
+                        <pre class="code" tabIndex={0} aria-label="Result" aria-busy={now.running}>
                             <Code code={now.before} language={language.value} />
-                            <mark><Code code={now.text} language={language.value} />{now.running && <span class="caret" />}</mark>
+                            <mark>
+                                <Code code={now.text} language={language.value} />
+                                {now.running && <span class="caret" />}
+                            </mark>
                             <Code code={now.after} language={language.value} />
                         </pre>
-                        : <p class="empty">What the model writes appears here, between your two parts.</p>}
+                    ) : (
+                        <p class="empty">What the model writes appears here, between your two parts.</p>
+                    )}
                     {now && !now.running && (
                         <footer>
-                            {now.error
-                                ? <p class="ending bad" role="alert"><Icon name="warning" /><span>{now.error}</span></p>
-                                : now.stats && <Figures stats={now.stats} />}
+                            {now.error ? (
+                                <p class="ending bad" role="alert">
+                                    <Icon name="warning" />
+                                    <span>{now.error}</span>
+                                </p>
+                            ) : (
+                                now.stats && <Figures stats={now.stats} />
+                            )}
                             <span class="row">
-                                <button type="button" class="secondary" onClick={discard}>Discard</button>
-                                <button type="button" class="primary" disabled={now.text === ''} onClick={accept}>Accept</button>
+                                <button type="button" class="secondary" onClick={discard}>
+                                    Discard
+                                </button>
+                                <button type="button" class="primary" disabled={now.text === ''} onClick={accept}>
+                                    Accept
+                                </button>
                             </span>
                         </footer>
                     )}

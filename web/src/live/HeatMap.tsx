@@ -29,7 +29,12 @@ function draw(canvas: HTMLCanvasElement, load: number[][]): void {
         row.forEach((value, x) => {
             context.globalAlpha = mean > 0 ? Math.min(1, value / mean / kFull) : 0;
             const [left, top] = [Math.round(x * width), Math.round(y * height)];
-            context.fillRect(left, top, Math.round((x + 1) * width) - left - gap, Math.round((y + 1) * height) - top - gap);
+            context.fillRect(
+                left,
+                top,
+                Math.round((x + 1) * width) - left - gap,
+                Math.round((y + 1) * height) - top - gap,
+            );
         });
     });
 }
@@ -53,25 +58,40 @@ export function HeatMap({ firstLayer, load }: Props) {
         const row = load[y] ?? [];
         const x = Math.floor(((event.clientX - box.left) / box.width) * row.length);
         const mean = row.reduce((sum, value) => sum + value, 0) / row.length;
-        pointed.value = row[x] === undefined ? '' : `Layer ${firstLayer + y}, expert ${x}: ${mean > 0 ? digits(row[x] / mean) : '0'} × the layer’s mean`;
+        pointed.value =
+            row[x] === undefined
+                ? ''
+                : `Layer ${firstLayer + y}, expert ${x}: ${mean > 0 ? digits(row[x] / mean) : '0'} × the layer’s mean`;
     };
     const worst = load.map(imbalance);
     const most = Math.max(...worst.filter(Number.isFinite), 0);
     const at = worst.indexOf(most);
-    const summary = most > 0
-        ? `The most uneven layer is ${firstLayer + at}: its busiest expert has ${digits(most)} times the mean.`
-        : 'No token has been routed yet.';
+    const summary =
+        most > 0
+            ? `The most uneven layer is ${firstLayer + at}: its busiest expert has ${digits(most)} times the mean.`
+            : 'No token has been routed yet.';
     const height = Math.max(120, Math.min(460, load.length * 14));
     return (
         <div class="heat">
             <div class="heat-rows" style={{ height: `${height}px` }}>
-                <span class="axis" aria-hidden="true"><span>layer {firstLayer}</span><span>{firstLayer + load.length - 1}</span></span>
-                <canvas ref={place} role="img" aria-label={`Load of ${load[0]?.length ?? 0} experts in ${load.length} layers. ${summary}`}
-                    onPointerMove={point} onPointerLeave={() => (pointed.value = '')} />
+                <span class="axis" aria-hidden="true">
+                    <span>layer {firstLayer}</span>
+                    <span>{firstLayer + load.length - 1}</span>
+                </span>
+                <canvas
+                    ref={place}
+                    role="img"
+                    aria-label={`Load of ${load[0]?.length ?? 0} experts in ${load.length} layers. ${summary}`}
+                    onPointerMove={point}
+                    onPointerLeave={() => (pointed.value = '')}
+                />
             </div>
             <div class="heat-foot">
                 <span aria-live="off">{pointed.value || summary}</span>
-                <span class="scale" aria-hidden="true">0<i />{kFull} × mean</span>
+                <span class="scale" aria-hidden="true">
+                    0<i />
+                    {kFull} × mean
+                </span>
             </div>
         </div>
     );

@@ -52,7 +52,10 @@ function Card({ title, value, unit, children }: CardProps) {
     return (
         <section class="card">
             <h2>{title}</h2>
-            <p class="big">{value}{unit && <small>{unit}</small>}</p>
+            <p class="big">
+                {value}
+                {unit && <small>{unit}</small>}
+            </p>
             {children}
         </section>
     );
@@ -67,10 +70,23 @@ interface BarPart {
 function Bar({ parts, whole }: { parts: BarPart[]; whole: number }) {
     return (
         <>
-            <div class="stacked" role="img" aria-label={parts.map(({ label, value }) => `${value} ${label}`).join(', ')}>
-                {parts.map(({ label, value, kind }) => <span key={label} class={kind} style={{ width: `${whole > 0 ? (100 * value) / whole : 0}%` }} />)}
+            <div
+                class="stacked"
+                role="img"
+                aria-label={parts.map(({ label, value }) => `${value} ${label}`).join(', ')}
+            >
+                {parts.map(({ label, value, kind }) => (
+                    <span key={label} class={kind} style={{ width: `${whole > 0 ? (100 * value) / whole : 0}%` }} />
+                ))}
             </div>
-            <p class="legend" aria-hidden="true">{parts.map(({ label, value, kind }) => <span key={label}><i class={kind} />{short(value)} {label}</span>)}</p>
+            <p class="legend" aria-hidden="true">
+                {parts.map(({ label, value, kind }) => (
+                    <span key={label}>
+                        <i class={kind} />
+                        {short(value)} {label}
+                    </span>
+                ))}
+            </p>
         </>
     );
 }
@@ -79,8 +95,14 @@ function Speed({ list }: { list: Rates[] }) {
     const last = list.at(-1);
     return (
         <Card title="Generated" value={last ? digits(last.generatedPerSecond) : '–'} unit="tokens/s">
-            <Sparkline values={list.map((entry) => entry.generatedPerSecond)} kept={kKept} label="Generated tokens a second over two minutes" />
-            <p class="legend"><span>{last ? digits(last.promptPerSecond) : '–'} prompt tokens/s</span></p>
+            <Sparkline
+                values={list.map((entry) => entry.generatedPerSecond)}
+                kept={kKept}
+                label="Generated tokens a second over two minutes"
+            />
+            <p class="legend">
+                <span>{last ? digits(last.promptPerSecond) : '–'} prompt tokens/s</span>
+            </p>
         </Card>
     );
 }
@@ -90,25 +112,40 @@ function Batch({ live, list }: { live: Live; list: Rates[] }) {
     const [running, waiting] = [engine.running ?? 0, engine.waiting ?? 0];
     return (
         <Card title="Batch" value={String(running)} unit={running === 1 ? 'sequence' : 'sequences'}>
-            <Bar whole={Math.max(live.max_sequences ?? 0, running + waiting, 1)} parts={[
-                { label: 'running', value: running, kind: 'part-1' },
-                { label: 'waiting', value: waiting, kind: 'part-3' },
-            ]} />
-            <p class="legend"><span>{digits(list.at(-1)?.rowsPerStep ?? 0)} rows a step</span><span>{short(engine.preemptions ?? 0)} preemptions</span></p>
+            <Bar
+                whole={Math.max(live.max_sequences ?? 0, running + waiting, 1)}
+                parts={[
+                    { label: 'running', value: running, kind: 'part-1' },
+                    { label: 'waiting', value: waiting, kind: 'part-3' },
+                ]}
+            />
+            <p class="legend">
+                <span>{digits(list.at(-1)?.rowsPerStep ?? 0)} rows a step</span>
+                <span>{short(engine.preemptions ?? 0)} preemptions</span>
+            </p>
         </Card>
     );
 }
 
 function Cache({ live }: { live: Live }) {
-    const { pages = 0, free_pages: free = 0, idle_pages: idle = 0, prompt_tokens: prompt = 0, reused_tokens: reused = 0 } = live.engine ?? {};
+    const {
+        pages = 0,
+        free_pages: free = 0,
+        idle_pages: idle = 0,
+        prompt_tokens: prompt = 0,
+        reused_tokens: reused = 0,
+    } = live.engine ?? {};
     const used = Math.max(0, pages - free - idle);
     return (
         <Card title="Cache" value={percent(pages > 0 ? used / pages : NaN)} unit={`of ${short(pages)} pages`}>
-            <Bar whole={pages} parts={[
-                { label: 'in use', value: used, kind: 'part-1' },
-                { label: 'kept prefixes', value: idle, kind: 'part-2' },
-                { label: 'free', value: free, kind: 'part-0' },
-            ]} />
+            <Bar
+                whole={pages}
+                parts={[
+                    { label: 'in use', value: used, kind: 'part-1' },
+                    { label: 'kept prefixes', value: idle, kind: 'part-2' },
+                    { label: 'free', value: free, kind: 'part-0' },
+                ]}
+            />
             <p class="legend">
                 <span>{percent(prompt > 0 ? reused / prompt : NaN)} of prompts found in it</span>
                 {live.page_tokens !== undefined && <span>{live.page_tokens} tokens a page</span>}
@@ -124,7 +161,13 @@ function Drafts({ live, list }: { live: Live; list: Rates[] }) {
     return (
         <Card title="Drafts accepted" value={drafted === 0 ? 'off' : percent(last ?? accepted / drafted)}>
             <Sparkline values={shares} kept={kKept} label="Share of drafts accepted over two minutes" />
-            <p class="legend"><span>{drafted === 0 ? 'no token was drafted yet' : `${percent(accepted / drafted)} of ${short(drafted)} since the start`}</span></p>
+            <p class="legend">
+                <span>
+                    {drafted === 0
+                        ? 'no token was drafted yet'
+                        : `${percent(accepted / drafted)} of ${short(drafted)} since the start`}
+                </span>
+            </p>
         </Card>
     );
 }
@@ -141,11 +184,23 @@ export function LiveView() {
                     {live?.model ?? 'The model'}
                     {live?.uptime_seconds !== undefined && ` · up for ${duration(live.uptime_seconds * 1000)}`}
                     {live?.engine?.steps !== undefined && ` · ${short(live.engine.steps)} steps`}
-                    {live?.engine?.generated_tokens !== undefined && ` · ${short(live.engine.generated_tokens)} tokens written`}
+                    {live?.engine?.generated_tokens !== undefined &&
+                        ` · ${short(live.engine.generated_tokens)} tokens written`}
                 </p>
             </header>
-            {error !== '' && connection.value === 'ready' && <p class="ending bad" role="alert">{error}</p>}
-            {live && <div class="cards"><Speed list={list} /><Batch live={live} list={list} /><Cache live={live} /><Drafts live={live} list={list} /></div>}
+            {error !== '' && connection.value === 'ready' && (
+                <p class="ending bad" role="alert">
+                    {error}
+                </p>
+            )}
+            {live && (
+                <div class="cards">
+                    <Speed list={list} />
+                    <Batch live={live} list={list} />
+                    <Cache live={live} />
+                    <Drafts live={live} list={list} />
+                </div>
+            )}
             {live?.experts && live.experts.load.length > 0 && (
                 <section class="card wide">
                     <h2>Load of the experts</h2>

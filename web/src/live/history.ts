@@ -24,8 +24,9 @@ export function append(history: Sample[], sample: Sample): Sample[] {
 
 export function ratesBetween(before: Sample, after: Sample): Rates {
     const seconds = (after.at - before.at) / 1000;
-    const grown = (key: 'generated_tokens' | 'prompt_tokens' | 'step_tokens' | 'steps' | 'draft_tokens' | 'accepted_tokens') =>
-        (after.live.engine?.[key] ?? 0) - (before.live.engine?.[key] ?? 0);
+    const grown = (
+        key: 'generated_tokens' | 'prompt_tokens' | 'step_tokens' | 'steps' | 'draft_tokens' | 'accepted_tokens',
+    ) => (after.live.engine?.[key] ?? 0) - (before.live.engine?.[key] ?? 0);
     return {
         generatedPerSecond: seconds > 0 ? grown('generated_tokens') / seconds : 0,
         promptPerSecond: seconds > 0 ? grown('prompt_tokens') / seconds : 0,

@@ -6,7 +6,15 @@ import type { Input } from './wire';
 function Reset({ name, label }: { name: string; label: string }) {
     if (ask.value.settings[name] === undefined) return null;
     return (
-        <button type="button" class="reset" title="Back to the preset" aria-label={`Set ${label} back`} onClick={() => unset(name)}><Icon name="again" /></button>
+        <button
+            type="button"
+            class="reset"
+            title="Back to the preset"
+            aria-label={`Set ${label} back`}
+            onClick={() => unset(name)}
+        >
+            <Icon name="again" />
+        </button>
     );
 }
 
@@ -19,10 +27,23 @@ function Slider({ control, input }: { control: Control; input: Input }) {
     const text = (control.show ?? String)(value);
     return (
         <div class="slider">
-            <label for={control.key} title={`${input.help} (${control.key})`}>{control.label}</label>
-            <span class="row"><Reset name={control.key} label={control.label} /><output for={control.key}>{text}</output></span>
-            <input id={control.key} type="range" min={0} max={values.length - 1} step={1} value={nearestStop(values, value)} aria-valuetext={text}
-                onInput={(event) => set(control.key, String(values[event.currentTarget.valueAsNumber]))} />
+            <label for={control.key} title={`${input.help} (${control.key})`}>
+                {control.label}
+            </label>
+            <span class="row">
+                <Reset name={control.key} label={control.label} />
+                <output for={control.key}>{text}</output>
+            </span>
+            <input
+                id={control.key}
+                type="range"
+                min={0}
+                max={values.length - 1}
+                step={1}
+                value={nearestStop(values, value)}
+                aria-valuetext={text}
+                onInput={(event) => set(control.key, String(values[event.currentTarget.valueAsNumber]))}
+            />
         </div>
     );
 }
@@ -30,20 +51,41 @@ function Slider({ control, input }: { control: Control; input: Input }) {
 function Choice({ control, input }: { control: Control; input: Input }) {
     return (
         <div class="field">
-            <span class="row split"><label for={control.key}>{control.label}</label><Reset name={control.key} label={control.label} /></span>
-            <select id={control.key} value={wanted(input)} onChange={(event) => set(control.key, event.currentTarget.value)}>
-                {input.choices.map((name) => <option key={name}>{name}</option>)}
+            <span class="row split">
+                <label for={control.key}>{control.label}</label>
+                <Reset name={control.key} label={control.label} />
+            </span>
+            <select
+                id={control.key}
+                value={wanted(input)}
+                onChange={(event) => set(control.key, event.currentTarget.value)}
+            >
+                {input.choices.map((name) => (
+                    <option key={name}>{name}</option>
+                ))}
             </select>
         </div>
     );
 }
 
-function Preset({ kind, label, names, shown }: { kind: 'cluster' | 'model'; label: string; names: string[]; shown: string }) {
+function Preset({
+    kind,
+    label,
+    names,
+    shown,
+}: {
+    kind: 'cluster' | 'model';
+    label: string;
+    names: string[];
+    shown: string;
+}) {
     return (
         <label class="field">
             <span>{label}</span>
             <select value={shown} onChange={(event) => change({ [kind]: event.currentTarget.value })}>
-                {(names.includes(shown) || shown === '' ? names : [shown, ...names]).map((name) => <option key={name}>{name}</option>)}
+                {(names.includes(shown) || shown === '' ? names : [shown, ...names]).map((name) => (
+                    <option key={name}>{name}</option>
+                ))}
             </select>
         </label>
     );
@@ -58,7 +100,15 @@ function Scenarios() {
             <summary>What if{chosen.length > 0 && `: ${chosen.join(', ')}`}</summary>
             <div class="chips" role="group" aria-label="Scenarios">
                 {choices.value.scenarios.map((name) => (
-                    <button type="button" class="chip" key={name} aria-pressed={chosen.includes(name)} onClick={() => toggle(name)}>{name}</button>
+                    <button
+                        type="button"
+                        class="chip"
+                        key={name}
+                        aria-pressed={chosen.includes(name)}
+                        onClick={() => toggle(name)}
+                    >
+                        {name}
+                    </button>
                 ))}
             </div>
         </details>
@@ -72,8 +122,18 @@ export function Controls() {
     return (
         <aside class="controls" aria-label="Inputs">
             <div class="pair">
-                <Preset kind="model" label="Model" names={choices.value.models} shown={ask.value.model ?? now?.model ?? ''} />
-                <Preset kind="cluster" label="Cluster" names={choices.value.clusters} shown={ask.value.cluster ?? now?.cluster ?? ''} />
+                <Preset
+                    kind="model"
+                    label="Model"
+                    names={choices.value.models}
+                    shown={ask.value.model ?? now?.model ?? ''}
+                />
+                <Preset
+                    kind="cluster"
+                    label="Cluster"
+                    names={choices.value.clusters}
+                    shown={ask.value.cluster ?? now?.cluster ?? ''}
+                />
             </div>
             <Scenarios />
             {kGroups[ask.value.question].map(({ title, controls }) => (
@@ -82,7 +142,11 @@ export function Controls() {
                     {controls.map((control) => {
                         const input = inputs.get(control.key);
                         if (!input) return null;
-                        return control.values ? <Slider key={control.key} control={control} input={input} /> : <Choice key={control.key} control={control} input={input} />;
+                        return control.values ? (
+                            <Slider key={control.key} control={control} input={input} />
+                        ) : (
+                            <Choice key={control.key} control={control} input={input} />
+                        );
                     })}
                 </section>
             ))}

@@ -12,7 +12,17 @@ interface Part {
 }
 
 function Legend({ parts }: { parts: { name: string; kind: string; text?: string }[] }) {
-    return <p class="legend">{parts.map(({ name, kind, text }) => <span key={name}><i class={kind} />{name}{text && <b>{text}</b>}</span>)}</p>;
+    return (
+        <p class="legend">
+            {parts.map(({ name, kind, text }) => (
+                <span key={name}>
+                    <i class={kind} />
+                    {name}
+                    {text && <b>{text}</b>}
+                </span>
+            ))}
+        </p>
+    );
 }
 
 const kStep: [string, string, string][] = [
@@ -33,15 +43,31 @@ export function StepBar({ answer }: { answer: Answer }) {
     return (
         <section class="card">
             <h2>One step</h2>
-            <div class="stacked tall" role="img" aria-label={parts.map(({ name, text }) => `${name} ${text}`).join(', ')}>
-                {parts.map(({ name, kind, value, text }) => <span key={name} class={kind} style={{ width: `${(100 * value) / whole}%` }} title={`${name}: ${text}`} />)}
+            <div
+                class="stacked tall"
+                role="img"
+                aria-label={parts.map(({ name, text }) => `${name} ${text}`).join(', ')}
+            >
+                {parts.map(({ name, kind, value, text }) => (
+                    <span
+                        key={name}
+                        class={kind}
+                        style={{ width: `${(100 * value) / whole}%` }}
+                        title={`${name}: ${text}`}
+                    />
+                ))}
             </div>
             <Legend parts={parts} />
         </section>
     );
 }
 
-const kShades: [Shade, string][] = [['both', 'forward and backward, paired'], ['forward', 'forward'], ['backward', 'backward'], ['weight', 'weight gradients']];
+const kShades: [Shade, string][] = [
+    ['both', 'forward and backward, paired'],
+    ['forward', 'forward'],
+    ['backward', 'backward'],
+    ['weight', 'weight gradients'],
+];
 
 export function Pipeline({ timeline }: { timeline: Timeline }) {
     const [width, row] = [1000, timeline.rows.length > 24 ? 7 : 13];
@@ -51,17 +77,40 @@ export function Pipeline({ timeline }: { timeline: Timeline }) {
     const idle = percent(idleShare(timeline));
     return (
         <section class="card">
-            <h2>The pipeline, {timeline.schedule}: {timeline.micro_batches} of {timeline.of} micro-batches</h2>
-            <svg class="timeline" viewBox={`0 0 ${width} ${height + 18}`} role="img"
-                aria-label={`Timeline of ${timeline.rows.length} ranks over ${digits(timeline.makespan)} seconds, of which they wait ${idle}`}>
+            <h2>
+                The pipeline, {timeline.schedule}: {timeline.micro_batches} of {timeline.of} micro-batches
+            </h2>
+            <svg
+                class="timeline"
+                viewBox={`0 0 ${width} ${height + 18}`}
+                role="img"
+                aria-label={`Timeline of ${timeline.rows.length} ranks over ${digits(timeline.makespan)} seconds, of which they wait ${idle}`}
+            >
                 <rect class="idle" width={width} height={height} />
                 {timeline.rows.map((spans, rank) =>
-                    used.map(([shade]) => spans[shade] && <path key={`${rank}${shade}`} class={shade} d={boxes(spans[shade], scale, rank * row + 0.5, row - 1)} />))}
+                    used.map(
+                        ([shade]) =>
+                            spans[shade] && (
+                                <path
+                                    key={`${rank}${shade}`}
+                                    class={shade}
+                                    d={boxes(spans[shade], scale, rank * row + 0.5, row - 1)}
+                                />
+                            ),
+                    ),
+                )}
                 {ticks(timeline.makespan, 8).map((second) => (
-                    <text key={second} x={Math.min(second * scale, width - 30)} y={height + 13}>{second} s</text>
+                    <text key={second} x={Math.min(second * scale, width - 30)} y={height + 13}>
+                        {second} s
+                    </text>
                 ))}
             </svg>
-            <Legend parts={[...used.map(([kind, name]) => ({ kind, name })), { kind: 'idle', name: `waiting, ${idle} of what is shown` }]} />
+            <Legend
+                parts={[
+                    ...used.map(([kind, name]) => ({ kind, name })),
+                    { kind: 'idle', name: `waiting, ${idle} of what is shown` },
+                ]}
+            />
         </section>
     );
 }
@@ -85,8 +134,12 @@ export function MemoryBars({ memory }: { memory: Memory }) {
     return (
         <section class="card">
             <h2>Memory of a GPU, by pipeline rank</h2>
-            <svg class="memory" viewBox={`0 0 ${width} ${height + 18}`} role="img"
-                aria-label={`The fullest rank is ${worst.rank} with ${worst.text} of ${memory.capacity_text}`}>
+            <svg
+                class="memory"
+                viewBox={`0 0 ${width} ${height + 18}`}
+                role="img"
+                aria-label={`The fullest rank is ${worst.rank} with ${worst.text} of ${memory.capacity_text}`}
+            >
                 {memory.ranks.map((rank, index) => {
                     let below = 0;
                     const left = index * step + (step - bar) / 2;
@@ -96,17 +149,37 @@ export function MemoryBars({ memory }: { memory: Memory }) {
                             {kMemory.map(([key, , kind]) => {
                                 const from = below;
                                 below += rank[key];
-                                return <rect key={key} class={kind} x={left} y={y(below)} width={bar} height={Math.max(0, y(from) - y(below))} />;
+                                return (
+                                    <rect
+                                        key={key}
+                                        class={kind}
+                                        x={left}
+                                        y={y(below)}
+                                        width={bar}
+                                        height={Math.max(0, y(from) - y(below))}
+                                    />
+                                );
                             })}
-                            {(memory.ranks.length <= 32 || index % 8 === 0) && <text x={left + bar / 2} y={height + 13} text-anchor="middle">{rank.rank}</text>}
+                            {(memory.ranks.length <= 32 || index % 8 === 0) && (
+                                <text x={left + bar / 2} y={height + 13} text-anchor="middle">
+                                    {rank.rank}
+                                </text>
+                            )}
                         </g>
                     );
                 })}
-                <line class={fits ? 'limit' : 'limit bad'} x1={0} x2={width} y1={y(memory.capacity)} y2={y(memory.capacity)} />
+                <line
+                    class={fits ? 'limit' : 'limit bad'}
+                    x1={0}
+                    x2={width}
+                    y1={y(memory.capacity)}
+                    y2={y(memory.capacity)}
+                />
             </svg>
             <Legend parts={kMemory.map(([, name, kind]) => ({ name, kind }))} />
             <p class={fits ? 'verdict' : 'verdict bad'}>
-                {fits ? 'It fits' : 'It does not fit'}: the fullest is rank {worst.rank} with {worst.text}; a GPU has {memory.capacity_text}.
+                {fits ? 'It fits' : 'It does not fit'}: the fullest is rank {worst.rank} with {worst.text}; a GPU has{' '}
+                {memory.capacity_text}.
             </p>
         </section>
     );
@@ -119,12 +192,19 @@ const valueOf = (table: Table, row: number, column: string): number => {
 
 /** What a GPU yields against what a user sees, for batches of every size. */
 export function SpeedCurve({ table }: { table: Table }) {
-    const points = table.rows.map((_, row) => ({
-        batch: valueOf(table, row, 'requests a GPU'), user: valueOf(table, row, 'a user'), gpu: valueOf(table, row, 'a GPU'),
-    })).filter(({ user, gpu }) => user > 0 && gpu > 0);
+    const points = table.rows
+        .map((_, row) => ({
+            batch: valueOf(table, row, 'requests a GPU'),
+            user: valueOf(table, row, 'a user'),
+            gpu: valueOf(table, row, 'a GPU'),
+        }))
+        .filter(({ user, gpu }) => user > 0 && gpu > 0);
     if (points.length < 2) return null;
     const [width, height, left] = [1000, 260, 60];
-    const [most, best] = [1.08 * Math.max(...points.map(({ user }) => user)), 1.12 * Math.max(...points.map(({ gpu }) => gpu))];
+    const [most, best] = [
+        1.08 * Math.max(...points.map(({ user }) => user)),
+        1.12 * Math.max(...points.map(({ gpu }) => gpu)),
+    ];
     const x = (user: number) => left + (user / most) * (width - left);
     const y = (gpu: number) => height - (gpu / best) * height;
     // The largest batches crowd: a name only where there is room for it.
@@ -136,12 +216,39 @@ export function SpeedCurve({ table }: { table: Table }) {
     return (
         <section class="card">
             <h2>What a GPU yields (up) against what a user sees (right), tokens/s, by requests a GPU</h2>
-            <svg class="curve" viewBox={`0 -4 ${width} ${height + 26}`} role="img" aria-label={points.map(({ batch, user, gpu }) => `${batch} requests: ${digits(user)} for a user, ${digits(gpu)} of a GPU`).join('; ')}>
-                {ticks(best, 5).map((mark) => <g key={mark}><line class="grid" x1={left} x2={width} y1={y(mark)} y2={y(mark)} /><text x={left - 8} y={y(mark) + 4} text-anchor="end">{mark}</text></g>)}
-                {ticks(most, 8).map((mark) => <text key={mark} x={x(mark)} y={height + 18} text-anchor="middle">{mark}</text>)}
+            <svg
+                class="curve"
+                viewBox={`0 -4 ${width} ${height + 26}`}
+                role="img"
+                aria-label={points
+                    .map(
+                        ({ batch, user, gpu }) =>
+                            `${batch} requests: ${digits(user)} for a user, ${digits(gpu)} of a GPU`,
+                    )
+                    .join('; ')}
+            >
+                {ticks(best, 5).map((mark) => (
+                    <g key={mark}>
+                        <line class="grid" x1={left} x2={width} y1={y(mark)} y2={y(mark)} />
+                        <text x={left - 8} y={y(mark) + 4} text-anchor="end">
+                            {mark}
+                        </text>
+                    </g>
+                ))}
+                {ticks(most, 8).map((mark) => (
+                    <text key={mark} x={x(mark)} y={height + 18} text-anchor="middle">
+                        {mark}
+                    </text>
+                ))}
                 <polyline points={line} />
-                {points.map(({ batch, user, gpu }) => <circle key={batch} cx={x(user)} cy={y(gpu)} r={4} />)}
-                {named.map(({ batch, user, gpu }) => <text key={batch} class="label" x={x(user) + 9} y={y(gpu) - 7}>{batch}</text>)}
+                {points.map(({ batch, user, gpu }) => (
+                    <circle key={batch} cx={x(user)} cy={y(gpu)} r={4} />
+                ))}
+                {named.map(({ batch, user, gpu }) => (
+                    <text key={batch} class="label" x={x(user) + 9} y={y(gpu) - 7}>
+                        {batch}
+                    </text>
+                ))}
             </svg>
         </section>
     );

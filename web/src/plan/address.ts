@@ -13,7 +13,11 @@ export function toHash(ask: Ask): string {
 
 export function fromHash(hash: string): Ask {
     const [name = '', text = ''] = hash.replace(/^#/, '').split('?', 2);
-    const ask: Ask = { question: kQuestions.find((question) => question === name) ?? 'train', scenarios: [], settings: {} };
+    const ask: Ask = {
+        question: kQuestions.find((question) => question === name) ?? 'train',
+        scenarios: [],
+        settings: {},
+    };
     for (const [key, value] of new URLSearchParams(text)) {
         if (key === 'cluster') ask.cluster = value;
         else if (key === 'model') ask.model = value;

@@ -15,6 +15,8 @@ const kShort = /^(?:MTP|GPU|MOE|EP|TP|DP|IB)$/;
 /** The planner writes its sections' titles in capitals. */
 export function sentence(title: string): string {
     return title
-        .replace(/\p{Lu}{2,}|\p{Lu}(?=\b)/gu, (word) => (word === 'GPUS' ? 'GPUs' : kShort.test(word) ? word : word.toLowerCase()))
+        .replace(/\p{Lu}{2,}|\p{Lu}(?=\b)/gu, (word) =>
+            word === 'GPUS' ? 'GPUs' : kShort.test(word) ? word : word.toLowerCase(),
+        )
         .replace(/^./u, (first) => first.toUpperCase());
 }

@@ -14,10 +14,13 @@ export function boxes(spans: number[], scale: number, top: number, height: numbe
 
 /** Share of the ranks' time in which they wait. */
 export function idleShare(timeline: Timeline): number {
-    const busy = timeline.rows.flatMap((row) => Object.values(row)).reduce((sum, spans) => {
-        for (let index = 0; index + 1 < spans.length; index += 2) sum += (spans[index + 1] as number) - (spans[index] as number);
-        return sum;
-    }, 0);
+    const busy = timeline.rows
+        .flatMap((row) => Object.values(row))
+        .reduce((sum, spans) => {
+            for (let index = 0; index + 1 < spans.length; index += 2)
+                sum += (spans[index + 1] as number) - (spans[index] as number);
+            return sum;
+        }, 0);
     return timeline.makespan > 0 ? 1 - busy / (timeline.makespan * timeline.rows.length) : 0;
 }
 
@@ -27,5 +30,7 @@ export function ticks(top: number, count: number): number[] {
     const rough = top / count;
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10) * power;
-    return Array.from({ length: Math.floor(top / step + 1e-9) + 1 }, (_, index) => Number((index * step).toPrecision(12)));
+    return Array.from({ length: Math.floor(top / step + 1e-9) + 1 }, (_, index) =>
+        Number((index * step).toPrecision(12)),
+    );
 }

@@ -56,12 +56,19 @@ async function send(question: Ask): Promise<void> {
     const { signal: own } = abort;
     asking.value = true;
     try {
-        answer.value = await call<Answer>('/plan/ask', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(question), signal: own });
+        answer.value = await call<Answer>('/plan/ask', {
+            method: 'POST',
+            headers: { 'Content-Type': 'application/json' },
+            body: JSON.stringify(question),
+            signal: own,
+        });
         error.value = '';
     } catch (cause) {
         if (own.aborted) return;
         const lost = cause instanceof TypeError;
-        error.value = lost ? 'The planner cannot be reached. Is hadal plan --serve still running?' : (cause as Error).message;
+        error.value = lost
+            ? 'The planner cannot be reached. Is hadal plan --serve still running?'
+            : (cause as Error).message;
     }
     asking.value = false;
 }

@@ -18,7 +18,9 @@ export function CodeBlock({ code, language }: { code: string; language: string }
                 <span>{language || 'text'}</span>
                 <CopyButton text={code} label="Copy code" />
             </figcaption>
-            <pre tabIndex={0}><Code code={code} language={language} /></pre>
+            <pre tabIndex={0}>
+                <Code code={code} language={language} />
+            </pre>
         </figure>
     );
 }

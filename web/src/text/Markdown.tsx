@@ -21,11 +21,23 @@ function phrase(one: Phrase): ComponentChildren {
         case 'break':
             return <br />;
         case 'strong':
-            return <strong><Phrases list={one.children} /></strong>;
+            return (
+                <strong>
+                    <Phrases list={one.children} />
+                </strong>
+            );
         case 'emphasis':
-            return <em><Phrases list={one.children} /></em>;
+            return (
+                <em>
+                    <Phrases list={one.children} />
+                </em>
+            );
         case 'deleted':
-            return <del><Phrases list={one.children} /></del>;
+            return (
+                <del>
+                    <Phrases list={one.children} />
+                </del>
+            );
         case 'link':
             return (
                 <a href={one.href} target="_blank" rel="noopener noreferrer nofollow" title={one.href}>
@@ -41,31 +53,50 @@ const Heading = ({ depth, children }: { depth: number; children: ComponentChildr
     return <Tag class={`depth-${depth}`}>{children}</Tag>;
 };
 
-const BlockView = memo(({ block }: { block: Block }) => {
-    switch (block.type) {
-        case 'paragraph':
-            return <p><Phrases list={block.children} /></p>;
-        case 'heading':
-            return <Heading depth={block.depth}><Phrases list={block.children} /></Heading>;
-        case 'code':
-            return <CodeBlock code={block.text} language={block.language} />;
-        case 'math':
-            return <Math tex={block.tex} display />;
-        case 'quote':
-            return <blockquote><Blocks list={block.children} /></blockquote>;
-        case 'rule':
-            return <hr />;
-        case 'list':
-            return <List block={block} />;
-        case 'table':
-            return <Table block={block} />;
-    }
-}, (before, after) => before.block.raw === after.block.raw);
+const BlockView = memo(
+    ({ block }: { block: Block }) => {
+        switch (block.type) {
+            case 'paragraph':
+                return (
+                    <p>
+                        <Phrases list={block.children} />
+                    </p>
+                );
+            case 'heading':
+                return (
+                    <Heading depth={block.depth}>
+                        <Phrases list={block.children} />
+                    </Heading>
+                );
+            case 'code':
+                return <CodeBlock code={block.text} language={block.language} />;
+            case 'math':
+                return <Math tex={block.tex} display />;
+            case 'quote':
+                return (
+                    <blockquote>
+                        <Blocks list={block.children} />
+                    </blockquote>
+                );
+            case 'rule':
+                return <hr />;
+            case 'list':
+                return <List block={block} />;
+            case 'table':
+                return <Table block={block} />;
+        }
+    },
+    (before, after) => before.block.raw === after.block.raw,
+);
 
 function List({ block }: { block: Extract<Block, { type: 'list' }> }) {
     const items = block.items.map((item, index) => (
         <li key={index} class={item.checked === null ? undefined : 'task'}>
-            {item.checked !== null && <span class="box" role="img" aria-label={item.checked ? 'done' : 'to do'}>{item.checked ? '☑' : '☐'}</span>}
+            {item.checked !== null && (
+                <span class="box" role="img" aria-label={item.checked ? 'done' : 'to do'}>
+                    {item.checked ? '☑' : '☐'}
+                </span>
+            )}
             <Blocks list={item.children} />
         </li>
     ));
@@ -78,11 +109,23 @@ function Table({ block }: { block: Extract<Block, { type: 'table' }> }) {
         <div class="table" tabIndex={0} role="region" aria-label="table">
             <table>
                 <thead>
-                    <tr>{block.header.map((text, index) => <th key={index} class={cell(index)}><Phrases list={text} /></th>)}</tr>
+                    <tr>
+                        {block.header.map((text, index) => (
+                            <th key={index} class={cell(index)}>
+                                <Phrases list={text} />
+                            </th>
+                        ))}
+                    </tr>
                 </thead>
                 <tbody>
                     {block.rows.map((row, at) => (
-                        <tr key={at}>{row.map((text, index) => <td key={index} class={cell(index)}><Phrases list={text} /></td>)}</tr>
+                        <tr key={at}>
+                            {row.map((text, index) => (
+                                <td key={index} class={cell(index)}>
+                                    <Phrases list={text} />
+                                </td>
+                            ))}
+                        </tr>
                     ))}
                 </tbody>
             </table>
@@ -91,10 +134,20 @@ function Table({ block }: { block: Extract<Block, { type: 'table' }> }) {
 }
 
 function Blocks({ list }: { list: Block[] }) {
-    return <>{list.map((block, index) => <BlockView key={index} block={block} />)}</>;
+    return (
+        <>
+            {list.map((block, index) => (
+                <BlockView key={index} block={block} />
+            ))}
+        </>
+    );
 }
 
 export function Markdown({ text }: { text: string }) {
     const list = useMemo(() => parse(text), [text]);
-    return <div class="prose"><Blocks list={list} /></div>;
+    return (
+        <div class="prose">
+            <Blocks list={list} />
+        </div>
+    );
 }

@@ -103,7 +103,12 @@ function block(token: Token): Block | null {
         case 'heading':
             return { type: 'heading', depth: token.depth as number, children: phrases(token.tokens), raw };
         case 'code':
-            return { type: 'code', language: ((token.lang as string) ?? '').split(/\s/)[0] ?? '', text: token.text as string, raw };
+            return {
+                type: 'code',
+                language: ((token.lang as string) ?? '').split(/\s/)[0] ?? '',
+                text: token.text as string,
+                raw,
+            };
         case 'mathBlock':
             return { type: 'math', tex: (token as MathToken).tex, raw };
         case 'blockquote':
@@ -117,7 +122,11 @@ function block(token: Token): Block | null {
         case 'html': // shown as it was written
             return { type: 'paragraph', children: [{ type: 'text', text: raw.trimEnd() }], raw };
         default:
-            return { type: 'paragraph', children: inside(token) ? phrases(inside(token)) : [{ type: 'text', text: decode(raw) }], raw };
+            return {
+                type: 'paragraph',
+                children: inside(token) ? phrases(inside(token)) : [{ type: 'text', text: decode(raw) }],
+                raw,
+            };
     }
 }
 

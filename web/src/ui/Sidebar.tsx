@@ -66,15 +66,38 @@ function Entry({ conversation }: { conversation: Conversation }) {
     };
     return (
         <li class={session.currentId.value === id ? 'entry current' : 'entry'}>
-            <button type="button" class="entry-open" onClick={choose} onDblClick={() => (renaming.value = true)}
-                aria-current={session.currentId.value === id ? 'true' : undefined}>
+            <button
+                type="button"
+                class="entry-open"
+                onClick={choose}
+                onDblClick={() => (renaming.value = true)}
+                aria-current={session.currentId.value === id ? 'true' : undefined}
+            >
                 {session.writing.value[id] && <span class="pulse" aria-label="answering" role="img" />}
                 <span class="entry-title">{title}</span>
             </button>
             <span class="entry-tools">
-                <button type="button" class="quiet" title="Rename" aria-label={`Rename ${title}`} onClick={() => (renaming.value = true)}><Icon name="edit" /></button>
-                <button type="button" class="quiet" title="Export" aria-label={`Export ${title}`} onClick={() => download(session.exportOne(id), 'hadal-conversation.json')}><Icon name="out" /></button>
-                <button type="button" class="quiet" title="Delete" aria-label={`Delete ${title}`} onClick={remove}><Icon name="trash" /></button>
+                <button
+                    type="button"
+                    class="quiet"
+                    title="Rename"
+                    aria-label={`Rename ${title}`}
+                    onClick={() => (renaming.value = true)}
+                >
+                    <Icon name="edit" />
+                </button>
+                <button
+                    type="button"
+                    class="quiet"
+                    title="Export"
+                    aria-label={`Export ${title}`}
+                    onClick={() => download(session.exportOne(id), 'hadal-conversation.json')}
+                >
+                    <Icon name="out" />
+                </button>
+                <button type="button" class="quiet" title="Delete" aria-label={`Delete ${title}`} onClick={remove}>
+                    <Icon name="trash" />
+                </button>
             </span>
         </li>
     );
@@ -96,13 +119,53 @@ function Tools() {
     const theme = preferences.value.theme;
     return (
         <div class="sidebar-tools">
-            <input ref={picker} type="file" accept="application/json,.json" hidden
-                onChange={(event) => { void take(event.currentTarget.files?.[0]); event.currentTarget.value = ''; }} />
-            <button type="button" class="quiet" title="Import conversations" aria-label="Import conversations" onClick={() => picker.current?.click()}><Icon name="in" /></button>
-            <button type="button" class="quiet" title="Export all conversations" aria-label="Export all conversations" onClick={() => download(session.exportAll(), 'hadal-conversations.json')}><Icon name="out" /></button>
+            <input
+                ref={picker}
+                type="file"
+                accept="application/json,.json"
+                hidden
+                onChange={(event) => {
+                    void take(event.currentTarget.files?.[0]);
+                    event.currentTarget.value = '';
+                }}
+            />
+            <button
+                type="button"
+                class="quiet"
+                title="Import conversations"
+                aria-label="Import conversations"
+                onClick={() => picker.current?.click()}
+            >
+                <Icon name="in" />
+            </button>
+            <button
+                type="button"
+                class="quiet"
+                title="Export all conversations"
+                aria-label="Export all conversations"
+                onClick={() => download(session.exportAll(), 'hadal-conversations.json')}
+            >
+                <Icon name="out" />
+            </button>
             <span class="space" />
-            <button type="button" class="quiet" title={`Theme: ${theme}`} aria-label={`Theme: ${theme}`} onClick={nextTheme}><Icon name={kThemeIcons[theme] ?? 'half'} /></button>
-            <button type="button" class="quiet" title="Keyboard (?)" aria-label="Keyboard" onClick={() => (helpOpen.value = true)}><Icon name="help" /></button>
+            <button
+                type="button"
+                class="quiet"
+                title={`Theme: ${theme}`}
+                aria-label={`Theme: ${theme}`}
+                onClick={nextTheme}
+            >
+                <Icon name={kThemeIcons[theme] ?? 'half'} />
+            </button>
+            <button
+                type="button"
+                class="quiet"
+                title="Keyboard (?)"
+                aria-label="Keyboard"
+                onClick={() => (helpOpen.value = true)}
+            >
+                <Icon name="help" />
+            </button>
         </div>
     );
 }
@@ -122,18 +185,34 @@ export function Sidebar() {
                     <path d="M6 12q5-5 10 0t10 0M6 20q5-5 10 0t10 0" />
                 </svg>
                 <span>hadal</span>
-                <button type="button" class="quiet narrow-only" aria-label="Close the list" onClick={() => (sidebarOpen.value = false)}><Icon name="close" /></button>
+                <button
+                    type="button"
+                    class="quiet narrow-only"
+                    aria-label="Close the list"
+                    onClick={() => (sidebarOpen.value = false)}
+                >
+                    <Icon name="close" />
+                </button>
             </div>
-            <button type="button" class="new" onClick={begin} title="New conversation (Alt N)"><Icon name="plus" />New conversation</button>
+            <button type="button" class="new" onClick={begin} title="New conversation (Alt N)">
+                <Icon name="plus" />
+                New conversation
+            </button>
             <nav class="entries" aria-label="Earlier conversations">
                 {groups(session.conversations.value).map(([name, list]) => (
                     <section key={name}>
                         <h2>{name}</h2>
-                        <ul>{list.map((conversation) => <Entry key={conversation.id} conversation={conversation} />)}</ul>
+                        <ul>
+                            {list.map((conversation) => (
+                                <Entry key={conversation.id} conversation={conversation} />
+                            ))}
+                        </ul>
                     </section>
                 ))}
             </nav>
-            {!session.lasting.value && <p class="note">This window keeps nothing: conversations are gone when it closes.</p>}
+            {!session.lasting.value && (
+                <p class="note">This window keeps nothing: conversations are gone when it closes.</p>
+            )}
             <Tools />
         </aside>
     );

@@ -15,14 +15,25 @@ export function KeyForm() {
         <form class="key-form" onSubmit={submit}>
             <label>
                 <span>API key</span>
-                <input type="password" autocomplete="off" spellcheck={false} value={text.value}
-                    onInput={(event) => (text.value = event.currentTarget.value)} />
+                <input
+                    type="password"
+                    autocomplete="off"
+                    spellcheck={false}
+                    value={text.value}
+                    onInput={(event) => (text.value = event.currentTarget.value)}
+                />
             </label>
             <label class="check">
-                <input type="checkbox" checked={preferences.value.keepKey} onChange={(event) => prefer({ keepKey: event.currentTarget.checked })} />
+                <input
+                    type="checkbox"
+                    checked={preferences.value.keepKey}
+                    onChange={(event) => prefer({ keepKey: event.currentTarget.checked })}
+                />
                 <span>Keep it on this device</span>
             </label>
-            <button type="submit" class="primary">Use this key</button>
+            <button type="submit" class="primary">
+                Use this key
+            </button>
         </form>
     );
 }
@@ -47,7 +58,9 @@ export function Status() {
                 <div>
                     <strong>{trouble.value || 'The server cannot be reached.'}</strong>{' '}
                     <span aria-live="off">Trying again in {nextAttempt.value} s.</span>{' '}
-                    <button type="button" class="link" onClick={() => void connect()}>Try now</button>
+                    <button type="button" class="link" onClick={() => void connect()}>
+                        Try now
+                    </button>
                 </div>
             </section>
         );

@@ -35,23 +35,62 @@ const step = (by: number) => {
 export const kShortcuts: Shortcut[] = [
     { keys: 'Enter', does: 'Send' },
     { keys: 'Shift Enter', does: 'New line' },
-    { keys: '/', does: 'Write a message', on: plain('/'), act: () => { show('chat'); setTimeout(focusComposer); } },
+    {
+        keys: '/',
+        does: 'Write a message',
+        on: plain('/'),
+        act: () => {
+            show('chat');
+            setTimeout(focusComposer);
+        },
+    },
     {
         keys: 'Esc',
         does: 'Stop the answer',
         on: (event) => event.key === 'Escape' && !document.querySelector('dialog[open]'),
         act: () => stop(current.value.id),
     },
-    { keys: 'Alt N', does: 'New conversation', on: alt('KeyN'), act: () => { startNew(); show('chat'); setTimeout(focusComposer); } },
-    { keys: 'Alt R', does: 'Another answer', on: alt('KeyR'), act: () => { const last = lastAnswer(); if (last) regenerate(last.id); } },
+    {
+        keys: 'Alt N',
+        does: 'New conversation',
+        on: alt('KeyN'),
+        act: () => {
+            startNew();
+            show('chat');
+            setTimeout(focusComposer);
+        },
+    },
+    {
+        keys: 'Alt R',
+        does: 'Another answer',
+        on: alt('KeyR'),
+        act: () => {
+            const last = lastAnswer();
+            if (last) regenerate(last.id);
+        },
+    },
     { keys: '[', does: 'Previous answer of several', on: plain('['), act: () => step(-1) },
     { keys: ']', does: 'Next answer of several', on: plain(']'), act: () => step(1) },
     { keys: 'Alt 1', does: 'Chat', on: alt('Digit1'), act: () => show('chat') },
     { keys: 'Alt 2', does: 'Fill in', on: alt('Digit2'), act: () => show('fill') },
     { keys: 'Alt 3', does: 'Engine', on: alt('Digit3'), act: () => show('engine') },
-    { keys: 'Alt O', does: 'Options', on: alt('KeyO'), act: () => { panelOpen.value = !panelOpen.value; } },
+    {
+        keys: 'Alt O',
+        does: 'Options',
+        on: alt('KeyO'),
+        act: () => {
+            panelOpen.value = !panelOpen.value;
+        },
+    },
     { keys: 'Alt T', does: 'Light, dark, or as the system', on: alt('KeyT'), act: nextTheme },
-    { keys: '?', does: 'This sheet', on: plain('?'), act: () => { helpOpen.value = !helpOpen.value; } },
+    {
+        keys: '?',
+        does: 'This sheet',
+        on: plain('?'),
+        act: () => {
+            helpOpen.value = !helpOpen.value;
+        },
+    },
 ];
 
 export function listenForShortcuts(): void {

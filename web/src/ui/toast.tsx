@@ -24,7 +24,16 @@ export function Toasts() {
     };
     return (
         <div class="toasts" role="status">
-            {now && <p class="toast">{now.text}{now.undo && <button type="button" class="link" onClick={back}>Undo</button>}</p>}
+            {now && (
+                <p class="toast">
+                    {now.text}
+                    {now.undo && (
+                        <button type="button" class="link" onClick={back}>
+                            Undo
+                        </button>
+                    )}
+                </p>
+            )}
         </div>
     );
 }

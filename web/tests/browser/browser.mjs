@@ -11,8 +11,16 @@ export async function openBrowser() {
     if (!executablePath) throw new Error('no Chromium found (install chromium, or set CHROMIUM to its path)');
     return chromium.launch({
         executablePath,
-        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-            '--disable-component-update', '--disable-sync', '--force-color-profile=srgb'],
+        args: [
+            '--no-sandbox',
+            '--disable-gpu',
+            '--disable-quic',
+            '--no-first-run',
+            '--disable-background-networking',
+            '--disable-component-update',
+            '--disable-sync',
+            '--force-color-profile=srgb',
+        ],
     });
 }
 
@@ -20,17 +28,21 @@ export async function startMock(options = {}) {
     const { server, state } = createMock(options);
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = `http://127.0.0.1:${server.address().port}`;
-    const stop = () => new Promise((resolve) => {
-        server.close(resolve);
-        server.closeAllConnections();
-    });
+    const stop = () =>
+        new Promise((resolve) => {
+            server.close(resolve);
+            server.closeAllConnections();
+        });
     return { address, state, stop };
 }
 
 /** problems: what the page said on its console and whom it asked besides its own server. */
 export async function openPage(browser, address, options = {}) {
     const context = await browser.newContext({
-        viewport: { width: 1280, height: 820 }, colorScheme: 'light', reducedMotion: 'reduce', ...options,
+        viewport: { width: 1280, height: 820 },
+        colorScheme: 'light',
+        reducedMotion: 'reduce',
+        ...options,
     });
     const page = await context.newPage();
     const problems = [];

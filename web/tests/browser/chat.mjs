@@ -223,13 +223,20 @@ export const tests = {
         const { page, problems } = await openPage(browser, mock.address);
         await ask(page, 'Show me a table');
         await answered(page);
-        const [download] = await Promise.all([page.waitForEvent('download'), page.click('[aria-label="Export all conversations"]')]);
+        const [download] = await Promise.all([
+            page.waitForEvent('download'),
+            page.click('[aria-label="Export all conversations"]'),
+        ]);
         const file = await download.path();
         const other = await openPage(browser, mock.address);
         await other.page.setInputFiles('input[type=file]', file);
         await other.page.click('.entry-open');
         await other.page.waitForSelector('.prose table');
-        await other.page.setInputFiles('input[type=file]', { name: 'x.json', mimeType: 'application/json', buffer: Buffer.from('{"format":1}') });
+        await other.page.setInputFiles('input[type=file]', {
+            name: 'x.json',
+            mimeType: 'application/json',
+            buffer: Buffer.from('{"format":1}'),
+        });
         await other.page.waitForSelector('.toast:has-text("not an export of conversations")');
         const remove = async () => {
             await page.hover('.entry');

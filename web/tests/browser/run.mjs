@@ -11,7 +11,11 @@ const wanted = process.argv[2] ?? '';
 const browser = await openBrowser();
 let passed = 0;
 const failed = [];
-for (const [name, test] of Object.entries({ ...chat, ...views, ...(process.env.HADAL ? { ...plan, ...server } : {}) })) {
+for (const [name, test] of Object.entries({
+    ...chat,
+    ...views,
+    ...(process.env.HADAL ? { ...plan, ...server } : {}),
+})) {
     if (!name.includes(wanted)) continue;
     const mock = await startMock();
     try {

@@ -15,7 +15,9 @@ function makeModel() {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'hadal-page-'));
     const [model, tokenizer] = [path.join(folder, 'tiny'), path.join(folder, 'tokenizer')];
     const hadal = (...words) => execFileSync(process.env.HADAL, words, { stdio: 'ignore' });
-    const texts = readdirSync(path.join(kRoot, 'docs')).filter((name) => name.endsWith('.md')).map((name) => path.join(kRoot, 'docs', name));
+    const texts = readdirSync(path.join(kRoot, 'docs'))
+        .filter((name) => name.endsWith('.md'))
+        .map((name) => path.join(kRoot, 'docs', name));
     hadal('init', '--preset', 'tiny', '--out', model);
     hadal('tokenizer', 'train', ...texts, '--vocab-size', '512', '--out', tokenizer);
     for (const name of readdirSync(tokenizer)) copyFileSync(path.join(tokenizer, name), path.join(model, name));
@@ -25,7 +27,18 @@ function makeModel() {
 async function serving({ browser }, work) {
     const { folder, model } = makeModel();
     // Slowly, or an answer would be over before a reader can stop it.
-    const server = await startHadal('serve', model, '--port', '0', '--speculate', '1', '--isa', 'portable', '--threads', '1');
+    const server = await startHadal(
+        'serve',
+        model,
+        '--port',
+        '0',
+        '--speculate',
+        '1',
+        '--isa',
+        'portable',
+        '--threads',
+        '1',
+    );
     try {
         const { page, problems } = await openPage(browser, server.address);
         await page.waitForSelector('.welcome >> text=tiny');
@@ -44,61 +57,66 @@ async function serving({ browser }, work) {
 const figures = (page) => page.locator('.message.assistant .figures').last().innerText();
 
 export const tests = {
-    'server: an answer with figures and probabilities, continued and asked for again': (given) => serving(given, async (page) => {
-        await page.click('text=Probabilities');
-        await ask(page, 'Hello');
-        await answered(page);
-        assert.match(await figures(page), /48 tokens[\s\S]*drafts accepted/);
-        await page.waitForSelector('text=reached its limit of tokens');
-        await page.click('[aria-label="Token probabilities"]');
-        const tokens = await page.locator('.token').count();
-        assert.ok(tokens >= 40, `${tokens} tokens`);
-        await page.click('text=Continue');
-        await page.waitForFunction((before) => document.querySelectorAll('.token').length > before + 20, tokens);
-        await answered(page);
-        await page.click('[aria-label="Another answer"]');
-        await page.waitForSelector('text=2 / 2');
-        await answered(page);
-    }),
+    'server: an answer with figures and probabilities, continued and asked for again': (given) =>
+        serving(given, async (page) => {
+            await page.click('text=Probabilities');
+            await ask(page, 'Hello');
+            await answered(page);
+            assert.match(await figures(page), /48 tokens[\s\S]*drafts accepted/);
+            await page.waitForSelector('text=reached its limit of tokens');
+            await page.click('[aria-label="Token probabilities"]');
+            const tokens = await page.locator('.token').count();
+            assert.ok(tokens >= 40, `${tokens} tokens`);
+            await page.click('text=Continue');
+            await page.waitForFunction((before) => document.querySelectorAll('.token').length > before + 20, tokens);
+            await answered(page);
+            await page.click('[aria-label="Another answer"]');
+            await page.waitForSelector('text=2 / 2');
+            await answered(page);
+        }),
 
-    'server: a stopped answer ends there too': (given) => serving(given, async (page, server) => {
-        await page.keyboard.press('Alt+KeyO');
-        await page.fill('.panel .pair input >> nth=0', '3000');
-        await ask(page, 'Tell me everything');
-        await page.waitForSelector('.answer .prose p');
-        await page.keyboard.press('Escape');
-        await page.waitForSelector('text=You stopped this answer.');
-        await page.waitForTimeout(300);
-        const live = await (await fetch(`${server.address}/v1/hadal/live`)).json();
-        assert.equal(live.engine.running, 0);
-        assert.equal(live.engine.free_pages + live.engine.idle_pages, live.engine.pages);
-    }),
+    'server: a stopped answer ends there too': (given) =>
+        serving(given, async (page, server) => {
+            await page.keyboard.press('Alt+KeyO');
+            await page.fill('.panel .pair input >> nth=0', '3000');
+            await ask(page, 'Tell me everything');
+            await page.waitForSelector('.answer .prose p');
+            await page.keyboard.press('Escape');
+            await page.waitForSelector('text=You stopped this answer.');
+            await page.waitForTimeout(300);
+            const live = await (await fetch(`${server.address}/v1/hadal/live`)).json();
+            assert.equal(live.engine.running, 0);
+            assert.equal(live.engine.free_pages + live.engine.idle_pages, live.engine.pages);
+        }),
 
-    'server: the engine is seen at work': (given) => serving(given, async (page) => {
-        await ask(page, 'Hello');
-        await answered(page);
-        await page.keyboard.press('Alt+Digit3');
-        await page.waitForSelector('canvas');
-        await page.waitForSelector('text=/The most uneven layer is/');
-        const cards = (await page.locator('.card').allInnerTexts()).join('\n');
-        assert.match(cards, /of \d+(\.\d)?k? pages/);
-        assert.match(cards, /64 tokens a page/);
-    }),
+    'server: the engine is seen at work': (given) =>
+        serving(given, async (page) => {
+            await ask(page, 'Hello');
+            await answered(page);
+            await page.keyboard.press('Alt+Digit3');
+            await page.waitForSelector('canvas');
+            await page.waitForSelector('text=/The most uneven layer is/');
+            const cards = (await page.locator('.card').allInnerTexts()).join('\n');
+            assert.match(cards, /of \d+(\.\d)?k? pages/);
+            assert.match(cards, /64 tokens a page/);
+        }),
 
-    'server: a gap is filled': (given) => serving(given, async (page) => {
-        await page.keyboard.press('Alt+Digit2');
-        await page.fill('.toolbar input', '12');
-        await page.click('text=Fill in at the cursor');
-        await page.waitForSelector('text=Accept');
-        assert.equal(await page.locator('.pane [role=alert]').count(), 0);
-        assert.ok((await page.locator('.pane mark').textContent()).length > 0);
-    }),
+    'server: a gap is filled': (given) =>
+        serving(given, async (page) => {
+            await page.keyboard.press('Alt+Digit2');
+            await page.fill('.toolbar input', '12');
+            await page.click('text=Fill in at the cursor');
+            await page.waitForSelector('text=Accept');
+            assert.equal(await page.locator('.pane [role=alert]').count(), 0);
+            assert.ok((await page.locator('.pane mark').textContent()).length > 0);
+        }),
 
-    'server: what it refuses is shown in its words': (given) => serving(given, async (page) => {
-        await page.keyboard.press('Alt+KeyO');
-        await page.fill('.panel .pair input >> nth=0', '999999999');
-        await ask(page, 'Hello '.repeat(9000));
-        await page.waitForSelector('.ending.bad');
-        assert.match(await page.locator('.ending.bad').innerText(), /token/);
-    }),
+    'server: what it refuses is shown in its words': (given) =>
+        serving(given, async (page) => {
+            await page.keyboard.press('Alt+KeyO');
+            await page.fill('.panel .pair input >> nth=0', '999999999');
+            await ask(page, 'Hello '.repeat(9000));
+            await page.waitForSelector('.ending.bad');
+            assert.match(await page.locator('.ending.bad').innerText(), /token/);
+        }),
 };

@@ -46,7 +46,12 @@ await probabilities.page.locator('.scroller').evaluate((box) => box.scrollTo(0, 
 await probabilities.page.hover('.token >> nth=27');
 await shot(probabilities.page, 'probabilities');
 
-const phone = await openPage(browser, mock.address, { viewport: { width: 390, height: 780 }, isMobile: true, hasTouch: true, deviceScaleFactor: 1 });
+const phone = await openPage(browser, mock.address, {
+    viewport: { width: 390, height: 780 },
+    isMobile: true,
+    hasTouch: true,
+    deviceScaleFactor: 1,
+});
 await ask(phone.page, 'Compare three ways of caching in a table');
 await answered(phone.page);
 await phone.page.locator('.scroller').evaluate((box) => box.scrollTo(0, 0));

@@ -44,7 +44,10 @@ export const tests = {
         await page.click('text=Engine');
         await page.waitForSelector('.sparkline polyline', { timeout: 5000 });
         const cards = await page.locator('.card').allInnerTexts();
-        assert.match(cards.join('\n'), /Generated[\s\S]*Batch[\s\S]*Cache[\s\S]*4096 pages[\s\S]*Drafts accepted[\s\S]*Load of the experts/);
+        assert.match(
+            cards.join('\n'),
+            /Generated[\s\S]*Batch[\s\S]*Cache[\s\S]*4096 pages[\s\S]*Drafts accepted[\s\S]*Load of the experts/,
+        );
         const drawn = await page.evaluate(() => {
             const canvas = document.querySelector('canvas');
             const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
@@ -113,7 +116,8 @@ export const tests = {
         const all = [];
         for (const colorScheme of ['light', 'dark']) {
             const { page, problems } = await openPage(browser, mock.address, { colorScheme });
-            const look = async (where) => all.push(...(await violations(page)).map((text) => `${colorScheme}, ${where}: ${text}`));
+            const look = async (where) =>
+                all.push(...(await violations(page)).map((text) => `${colorScheme}, ${where}: ${text}`));
             await page.waitForSelector('text=hadal-mini');
             await look('welcome');
             await page.click('text=Think');

@@ -5,10 +5,13 @@ const kSignal = new AbortController().signal;
 const kRequest = { model: 'm', messages: [] };
 
 function answering(status: number, body: string, seen: Request[] = []): Api {
-    return new Api(() => ' secret ', async (path, init) => {
-        seen.push(new Request(new URL(String(path), 'http://server'), init));
-        return new Response(body, { status, headers: { 'Retry-After': '7' } });
-    });
+    return new Api(
+        () => ' secret ',
+        async (path, init) => {
+            seen.push(new Request(new URL(String(path), 'http://server'), init));
+            return new Response(body, { status, headers: { 'Retry-After': '7' } });
+        },
+    );
 }
 
 async function failure(promise: Promise<unknown>): Promise<ApiError> {
@@ -39,7 +42,10 @@ describe('the server’s errors', () => {
         expect((await failure(api.chat(kRequest, kSignal).next())).message).toBe('out of pages');
     });
     it('of the network are told apart from those of the server', async () => {
-        const api = new Api(() => '', () => Promise.reject(new TypeError('fetch failed')));
+        const api = new Api(
+            () => '',
+            () => Promise.reject(new TypeError('fetch failed')),
+        );
         expect((await failure(api.models())).unreachable).toBe(true);
         const cut = answering(200, 'data: {"choices":[]}\n\n').chat(kRequest, kSignal);
         await cut.next();

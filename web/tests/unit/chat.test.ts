@@ -13,20 +13,69 @@ describe('an answer', () => {
         builder.take(delta({ role: 'assistant', content: '' }), 1050);
         builder.take(delta({ reasoning_content: 'Hm' }), 1100);
         expect(builder.thinking).toBe(true);
-        builder.take(delta({ content: 'Yes' }, { logprobs: { content: [{ token: 'Yes', logprob: -1, top_logprobs: [{ token: 'No', logprob: -2, bytes: [78] }] }] } }), 1400);
+        builder.take(
+            delta(
+                { content: 'Yes' },
+                {
+                    logprobs: {
+                        content: [
+                            { token: 'Yes', logprob: -1, top_logprobs: [{ token: 'No', logprob: -2, bytes: [78] }] },
+                        ],
+                    },
+                },
+            ),
+            1400,
+        );
         builder.take(delta({}, { finish_reason: 'stop' }), 1500);
-        builder.take({ choices: [], usage: { prompt_tokens: 9, completion_tokens: 5, prompt_cache_hit_tokens: 4, completion_tokens_details: { accepted_prediction_tokens: 2, rejected_prediction_tokens: 1 } } }, 1500);
+        builder.take(
+            {
+                choices: [],
+                usage: {
+                    prompt_tokens: 9,
+                    completion_tokens: 5,
+                    prompt_cache_hit_tokens: 4,
+                    completion_tokens_details: { accepted_prediction_tokens: 2, rejected_prediction_tokens: 1 },
+                },
+            },
+            1500,
+        );
         expect(builder.message(1500)).toEqual({
-            content: 'Yes', reasoning: 'Hm', finish: 'stop',
+            content: 'Yes',
+            reasoning: 'Hm',
+            finish: 'stop',
             scores: [{ token: 'Yes', logprob: -1, top: [{ token: 'No', logprob: -2 }] }],
-            stats: { promptTokens: 9, cachedTokens: 4, completionTokens: 5, acceptedDrafts: 2, rejectedDrafts: 1, firstTokenMs: 100, totalMs: 500, thinkingMs: 300 },
+            stats: {
+                promptTokens: 9,
+                cachedTokens: 4,
+                completionTokens: 5,
+                acceptedDrafts: 2,
+                rejectedDrafts: 1,
+                firstTokenMs: 100,
+                totalMs: 500,
+                thinkingMs: 300,
+            },
         });
     });
     it('shows the bytes of a token that is a part of a letter', () => {
         const builder = new AnswerBuilder(0);
-        const top_logprobs = [{ token: '�', logprob: -1, bytes: [226, 150] }, { token: '�', logprob: -9 }];
-        builder.take(delta({ content: '' }, { logprobs: { content: [{ token: '�', logprob: -2, bytes: [9], top_logprobs }] } }), 1);
-        expect(builder.message(1).scores).toEqual([{ token: '⟨09⟩', logprob: -2, top: [{ token: '⟨E2 96⟩', logprob: -1 }, { token: '�', logprob: -9 }] }]);
+        const top_logprobs = [
+            { token: '�', logprob: -1, bytes: [226, 150] },
+            { token: '�', logprob: -9 },
+        ];
+        builder.take(
+            delta({ content: '' }, { logprobs: { content: [{ token: '�', logprob: -2, bytes: [9], top_logprobs }] } }),
+            1,
+        );
+        expect(builder.message(1).scores).toEqual([
+            {
+                token: '⟨09⟩',
+                logprob: -2,
+                top: [
+                    { token: '⟨E2 96⟩', logprob: -1 },
+                    { token: '�', logprob: -9 },
+                ],
+            },
+        ]);
     });
     it('goes on from what it had', () => {
         const builder = new AnswerBuilder(0, { content: 'One, ', reasoning: '', scores: [] });
@@ -47,18 +96,49 @@ describe('a request', () => {
         tree.add(tree.add(tree.newConversation('c', 0, { ...tree.kDefaults, ...options }), question), message);
 
     it('holds only what was set', () => {
-        expect(chatRequest(conversation({}), answer, 'm')).toEqual({ model: 'm', messages: [{ role: 'user', content: 'Why?' }], temperature: 0.7, top_p: 0.95 });
+        expect(chatRequest(conversation({}), answer, 'm')).toEqual({
+            model: 'm',
+            messages: [{ role: 'user', content: 'Why?' }],
+            temperature: 0.7,
+            top_p: 0.95,
+        });
     });
     it('holds all that was set', () => {
-        const request = chatRequest(conversation({ system: 'Brief', maxTokens: 5, seed: 0, stop: ['x'], frequencyPenalty: 1, presencePenalty: -1, thinking: 'off', probabilities: true }), answer, 'm');
+        const request = chatRequest(
+            conversation({
+                system: 'Brief',
+                maxTokens: 5,
+                seed: 0,
+                stop: ['x'],
+                frequencyPenalty: 1,
+                presencePenalty: -1,
+                thinking: 'off',
+                probabilities: true,
+            }),
+            answer,
+            'm',
+        );
         expect(request).toMatchObject({
-            messages: [{ role: 'system', content: 'Brief' }, { role: 'user' }], max_tokens: 5, seed: 0, stop: ['x'], frequency_penalty: 1, presence_penalty: -1,
-            logprobs: true, top_logprobs: 5, thinking: { type: 'disabled' }, chat_template_kwargs: { thinking: false },
+            messages: [{ role: 'system', content: 'Brief' }, { role: 'user' }],
+            max_tokens: 5,
+            seed: 0,
+            stop: ['x'],
+            frequency_penalty: 1,
+            presence_penalty: -1,
+            logprobs: true,
+            top_logprobs: 5,
+            thinking: { type: 'disabled' },
+            chat_template_kwargs: { thinking: false },
         });
     });
     it('continues an answer that was cut off, thoughts included', () => {
         const cut = { ...answer, content: 'Beca', reasoning: 'Hm' };
-        expect(chatRequest(conversation({}, cut), cut, 'm').messages.at(-1)).toEqual({ role: 'assistant', content: 'Beca', reasoning_content: 'Hm', prefix: true });
+        expect(chatRequest(conversation({}, cut), cut, 'm').messages.at(-1)).toEqual({
+            role: 'assistant',
+            content: 'Beca',
+            reasoning_content: 'Hm',
+            prefix: true,
+        });
     });
     it('leaves the thoughts of earlier turns out', () => {
         const thought = { ...answer, content: 'So', reasoning: 'Hm' };
@@ -71,10 +151,24 @@ describe('a request', () => {
 
 describe('numbers', () => {
     it('are short', () => {
-        expect([0, 950, 4096, 12_345, 1_234_567, 4.5, NaN].map(short)).toEqual(['0', '950', '4096', '12.3k', '1.23M', '4.50', '–']);
+        expect([0, 950, 4096, 12_345, 1_234_567, 4.5, NaN].map(short)).toEqual([
+            '0',
+            '950',
+            '4096',
+            '12.3k',
+            '1.23M',
+            '4.50',
+            '–',
+        ]);
     });
     it('of time are read at a glance', () => {
-        expect([310, 12_400, 59_960, 185_000, 7_620_000].map(duration)).toEqual(['0.31 s', '12.4 s', '1 min 00 s', '3 min 05 s', '2 h 07 min']);
+        expect([310, 12_400, 59_960, 185_000, 7_620_000].map(duration)).toEqual([
+            '0.31 s',
+            '12.4 s',
+            '1 min 00 s',
+            '3 min 05 s',
+            '2 h 07 min',
+        ]);
     });
     it('of speed leave the first token out', () => {
         expect(rate(11, 1000, 2000)).toBe(10);
@@ -86,7 +180,12 @@ describe('numbers', () => {
         expect(names).toEqual(['Today', 'Yesterday', 'This week', 'April 2026']);
     });
     it('of probability', () => {
-        expect([0, Math.log(0.5), Math.log(1e-3), Math.log(1e-9)].map(percentOf)).toEqual(['100 %', '50.0 %', '0.10 %', '< 0.01 %']);
+        expect([0, Math.log(0.5), Math.log(1e-3), Math.log(1e-9)].map(percentOf)).toEqual([
+            '100 %',
+            '50.0 %',
+            '0.10 %',
+            '< 0.01 %',
+        ]);
         expect([0, Math.log(0.5), Math.log(1 / 128), -9999].map(surpriseLevel)).toEqual([0, 1, 7, 7]);
         expect(visible(' a\n')).toBe('·a↵');
     });

@@ -2,17 +2,29 @@ import { describe, expect, it } from 'vitest';
 import { highlight } from '../../src/text/highlight';
 
 const kinds = (code: string, language: string) =>
-    highlight(code, language).filter(({ kind }) => kind !== 'plain').map(({ kind, text }) => `${kind}:${text}`);
+    highlight(code, language)
+        .filter(({ kind }) => kind !== 'plain')
+        .map(({ kind, text }) => `${kind}:${text}`);
 
 describe('highlighting', () => {
     it('keeps every letter', () => {
-        const code = 'def f(x):\n    return "a\\"b" + \'\'\'c\nd\'\'\'  # e\n\tπ = 0x1F + 1e-9';
+        const code = "def f(x):\n    return \"a\\\"b\" + '''c\nd'''  # e\n\tπ = 0x1F + 1e-9";
         for (const language of ['python', 'cpp', 'rust', 'sql', 'html', 'yaml', 'bash', 'unknown', '']) {
-            expect(highlight(code, language).map(({ text }) => text).join('')).toBe(code);
+            expect(
+                highlight(code, language)
+                    .map(({ text }) => text)
+                    .join(''),
+            ).toBe(code);
         }
     });
     it('knows comments, strings, numbers, keywords and calls', () => {
-        expect(kinds('for x in f(1.5):  # end', 'python')).toEqual(['keyword:for', 'keyword:in', 'call:f', 'number:1.5', 'comment:# end']);
+        expect(kinds('for x in f(1.5):  # end', 'python')).toEqual([
+            'keyword:for',
+            'keyword:in',
+            'call:f',
+            'number:1.5',
+            'comment:# end',
+        ]);
         expect(kinds('const a = `x${1}`; // b', 'ts')).toEqual(['keyword:const', 'string:`x${1}`', 'comment:// b']);
         expect(kinds('SELECT * FROM t -- all', 'SQL')).toEqual(['keyword:SELECT', 'keyword:FROM', 'comment:-- all']);
     });

@@ -2,12 +2,26 @@ import { describe, expect, it } from 'vitest';
 import { append, imbalance, kKept, rates, type Sample } from '../../src/live/history';
 
 const sample = (at: number, generated: number, steps: number, drafted = 0, accepted = 0): Sample => ({
-    at, live: { engine: { generated_tokens: generated, steps, draft_tokens: drafted, accepted_tokens: accepted, step_tokens: 4 * steps, prompt_tokens: 0 } },
+    at,
+    live: {
+        engine: {
+            generated_tokens: generated,
+            steps,
+            draft_tokens: drafted,
+            accepted_tokens: accepted,
+            step_tokens: 4 * steps,
+            prompt_tokens: 0,
+        },
+    },
 });
 
 describe('the engine over time', () => {
     it('is what grew between two looks', () => {
-        const [first, second] = rates([sample(0, 100, 10), sample(2000, 300, 20, 40, 30), sample(3000, 300, 20, 40, 30)]);
+        const [first, second] = rates([
+            sample(0, 100, 10),
+            sample(2000, 300, 20, 40, 30),
+            sample(3000, 300, 20, 40, 30),
+        ]);
         expect(first).toEqual({ generatedPerSecond: 100, promptPerSecond: 0, rowsPerStep: 4, acceptance: 0.75 });
         expect(second).toEqual({ generatedPerSecond: 0, promptPerSecond: 0, rowsPerStep: 0, acceptance: NaN });
     });

@@ -7,7 +7,13 @@ import type { Ask } from '../../src/plan/wire';
 
 describe('a plan’s address', () => {
     it('holds the whole question', () => {
-        const ask: Ask = { question: 'serve', cluster: 'h200', model: 'kimi-k2', scenarios: ['mtp-1', 'mxfp8'], settings: { 'decode.mtp': '2', 'gpu.name': 'H&M = 1' } };
+        const ask: Ask = {
+            question: 'serve',
+            cluster: 'h200',
+            model: 'kimi-k2',
+            scenarios: ['mtp-1', 'mxfp8'],
+            settings: { 'decode.mtp': '2', 'gpu.name': 'H&M = 1' },
+        };
         expect(fromHash(toHash(ask))).toEqual(ask);
     });
     it('is short for the default', () => {
@@ -30,14 +36,26 @@ describe('a slider', () => {
             const controls = groups.flatMap((group) => group.controls);
             expect(new Set(controls.map(({ key }) => key)).size, question).toBe(controls.length);
             for (const { key, values } of controls) {
-                if (values) expect([...values].sort((a, b) => a - b), key).toEqual(values);
+                if (values)
+                    expect(
+                        [...values].sort((a, b) => a - b),
+                        key,
+                    ).toEqual(values);
             }
         }
     });
 });
 
 describe('a comparison', () => {
-    it.each([[16.1, 10, '+61 %'], [9.5, 10, '−5.0 %'], [42, 10, '×4.20'], [1, 10, '×0.10'], [3, 3, 'the same'], [1, 0, ''], [-1, 1, '']])('%d against %d is %s', (now, before, text) => {
+    it.each([
+        [16.1, 10, '+61 %'],
+        [9.5, 10, '−5.0 %'],
+        [42, 10, '×4.20'],
+        [1, 10, '×0.10'],
+        [3, 3, 'the same'],
+        [1, 0, ''],
+        [-1, 1, ''],
+    ])('%d against %d is %s', (now, before, text) => {
         expect(difference(now, before)).toBe(text);
     });
     it('has titles in sentences', () => {
@@ -52,7 +70,13 @@ describe('a picture', () => {
         expect(boxes([0, 1, 2, 2.5], 10, 5, 3)).toBe('M0.00 5h10.00v3h-10.00zM20.00 5h5.00v3h-5.00z');
     });
     it('knows how long the ranks wait', () => {
-        const timeline = { schedule: 'x', micro_batches: 1, of: 1, makespan: 4, rows: [{ forward: [0, 1, 3, 4] }, { both: [0, 4] }] };
+        const timeline = {
+            schedule: 'x',
+            micro_batches: 1,
+            of: 1,
+            makespan: 4,
+            rows: [{ forward: [0, 1, 3, 4] }, { both: [0, 4] }],
+        };
         expect(idleShare(timeline)).toBe(0.25);
     });
     it('has an axis of round numbers', () => {

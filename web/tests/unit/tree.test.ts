@@ -3,16 +3,27 @@ import * as tree from '../../src/chat/tree';
 
 let clock = 0;
 const message = (id: string, parent: string | null, role: 'user' | 'assistant'): tree.Message => ({
-    id, parent, role, content: `text of ${id}`, reasoning: '', created: ++clock,
+    id,
+    parent,
+    role,
+    content: `text of ${id}`,
+    reasoning: '',
+    created: ++clock,
 });
 
 /** q1 → a1 → q2 → a2, with a second answer to q1 and another wording of q2. */
 function branched(): tree.Conversation {
     let conversation = tree.newConversation('c', 0, tree.kDefaults);
     for (const one of [
-        message('q1', null, 'user'), message('a1', 'q1', 'assistant'), message('q2', 'a1', 'user'),
-        message('a2', 'q2', 'assistant'), message('q2b', 'a1', 'user'), message('a2b', 'q2b', 'assistant'), message('a1b', 'q1', 'assistant'),
-    ]) conversation = tree.add(conversation, one);
+        message('q1', null, 'user'),
+        message('a1', 'q1', 'assistant'),
+        message('q2', 'a1', 'user'),
+        message('a2', 'q2', 'assistant'),
+        message('q2b', 'a1', 'user'),
+        message('a2b', 'q2b', 'assistant'),
+        message('a1b', 'q1', 'assistant'),
+    ])
+        conversation = tree.add(conversation, one);
     return conversation;
 }
 const shown = (conversation: tree.Conversation) => tree.path(conversation).map(({ id }) => id);
