@@ -58,7 +58,8 @@ void fill(Context& context, Tensor& x, uint64_t seed) {
     auto* words = reinterpret_cast<uint64_t*>(x.data());
     context.threads.parallel_for(x.bytes() / kPiece, [&](int64_t piece) {
         for (int64_t i = piece * kPiece / 8; i < (piece + 1) * kPiece / 8; ++i) {
-            words[i] = random_bits(seed, 0, uint64_t(i)) & 0xBFBFBFBFBFBFBFBFull;
+            words[i] =
+                (random_bits(seed, 0, uint64_t(i)) & 0xBFBFBFBFBFBFBFBFull) | 0x2020202020202020ull;
         }
     });
 }

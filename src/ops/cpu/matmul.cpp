@@ -14,6 +14,7 @@
 #if !defined(__AMX_TILE__)  // the set with tiles uses the AVX-512 instance for f32
 
 #include "ops/cpu/int4.h"
+#include "ops/cpu/int4_pack512.h"
 #include "ops/cpu/matmul_store.h"
 #include "ops/cpu/matmul_vector.h"
 
@@ -176,8 +177,7 @@ class BlockedProduct {
             const int64_t begin = tile_.n_begin + n + j, count = least(V::kLanes, columns - j);
             if constexpr (sizeof(In) == sizeof(bf16)) {
                 if (product_.b.scale != nullptr) {
-                    pack_strip(decoded(begin, count, k, k_end), 0, count, 0, k_end - k, panel_ + j,
-                               kPanel<V>);
+                    pack_int4_strip(begin, count, k, k_end, panel_ + j);
                     continue;
                 }
             }
@@ -185,8 +185,11 @@ class BlockedProduct {
         }
     }
 
-    /// INT4 columns as bf16.
-    MatmulOperand decoded(int64_t begin, int64_t count, int64_t k, int64_t k_end) {
+    void pack_int4_strip(int64_t begin, int64_t count, int64_t k, int64_t k_end, uint32_t* to) {
+#if defined(__AVX512VBMI__)
+        Int4StripPacker().pack(product_.b, begin, count, k, k_end, to, kPanel<V>,
+                               first_lanes(V::kLanes));
+#else  // as bf16 first
         constexpr int64_t kStride = kUnits * V::kPerUnit;
         const MatmulOperand& b = product_.b;
         const Int4Decoder decoder;
@@ -196,7 +199,8 @@ class BlockedProduct {
                         b.scale + (begin + i) * b.scale_stride + k / kInt4Group,
                         (k_end - k) / kInt4Group, decoded_ + i * kStride, kInt4Group);
         }
-        return {decoded_, kStride, true};
+        pack_strip({decoded_, kStride, true}, 0, count, 0, k_end - k, to, kPanel<V>);
+#endif
     }
 
     void multiply_panel(const Rows& rows, int64_t n, int64_t columns, int64_t units, bool first) {

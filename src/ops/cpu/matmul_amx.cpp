@@ -31,7 +31,7 @@
 #include <immintrin.h>
 
 #include "ops/cpu/amx_block.h"
-#include "ops/cpu/int4.h"
+#include "ops/cpu/int4_pack512.h"
 #include "ops/cpu/matmul_ahead.h"
 #include "ops/cpu/matmul_pack512.h"
 
@@ -258,7 +258,11 @@ class TileProduct {
         scratch_.packed_count = tile_.n_count;
         const __mmask16 lanes = first_lanes(width_);
         if (product_.b.scale != nullptr) {
-            for (int64_t n = 0; n < tile_.n_count; n += 16) pack_int4_strip(n, lanes);
+            const Int4StripPacker packer;
+            for (int64_t n = 0; n < tile_.n_count; n += 16) {
+                packer.pack(product_.b, tile_.n_begin + n, least(16, tile_.n_count - n),
+                            pack_begin_, pack_end_, strip_units(n, pack_begin_), width_, lanes);
+            }
             return;
         }
         if (product_.b.k_contiguous) {
@@ -277,26 +281,6 @@ class TileProduct {
                 pack_two_strips(product_.b, tile_.n_begin + n, tile_.n_count - n, k, pack_end_,
                                 {strip_units(n, k), strip_units(n + 16, k)}, width_, lanes);
             }
-        }
-    }
-
-    /// By way of the memory for rows, which are not packed: an INT4 weight has k contiguous, and so
-    /// has what it meets.
-    void pack_int4_strip(int64_t n, __mmask16 lanes) {
-        const Int4Decoder decoder;
-        const MatmulOperand& b = product_.b;
-        const int64_t count = least(16, tile_.n_count - n);
-        auto* decoded = reinterpret_cast<bf16*>(rows_);
-        for (int64_t k = pack_begin_; k < pack_end_; k += kMultiplied) {
-            const int64_t k_count = least(kMultiplied, pack_end_ - k);
-            for (int64_t i = 0; i < count; ++i) {
-                const int64_t row = tile_.n_begin + n + i;
-                decode_int4(decoder, static_cast<const int32_t*>(b.data) + row * b.stride + k / 8,
-                            b.scale + row * b.scale_stride + k / kInt4Group, k_count / kInt4Group,
-                            decoded + i * kMultiplied, kInt4Group);
-            }
-            pack_strip<bf16>({decoded, kMultiplied, true}, 0, count, 0, k_count, strip_units(n, k),
-                             width_, lanes);
         }
     }
 

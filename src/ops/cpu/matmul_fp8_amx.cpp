@@ -362,12 +362,18 @@ class Fp8Rows {
                 scales.free_tile >= product.m);
     }
 
-    void decode(int64_t row, int64_t k, int64_t count, std::byte* to) const {
-        const __m512i codes = _mm512_maskz_loadu_epi8(first_bytes(count), codes_of(row, k));
-        __m512i values[2];
-        decoder_.decode(codes, values);
-        _mm512_store_si512(to, values[0]);
-        _mm512_store_si512(to + kTileBytes, values[1]);
+    void decode(int64_t row, int64_t rows, int64_t k, int64_t count, std::byte* to) const {
+        constexpr int64_t kAhead = 128;  // two lines on, which are in L2 already
+        const uint8_t* codes = codes_of(row, k);
+        const Decoder512 decoder = decoder_;  // in registers: the stores cannot reach it
+        const __mmask64 mask = first_bytes(count);
+        for (int64_t i = 0; i < rows; ++i, to += 64, codes += weight_.stride) {
+            _mm_prefetch(codes + kAhead, _MM_HINT_T0);
+            __m512i values[2];
+            decoder.decode(_mm512_maskz_loadu_epi8(mask, codes), values);
+            _mm512_store_si512(to, values[0]);
+            _mm512_store_si512(to + kTileBytes, values[1]);
+        }
     }
     RowsAhead ahead(int64_t row, int64_t count, int64_t k, int64_t k_end, int64_t steps) const {
         return {{codes_of(row, k), weight_.stride, count, k_end - k, steps}, {}};

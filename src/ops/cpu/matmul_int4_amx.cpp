@@ -20,9 +20,20 @@ class Int4Rows {
 
     explicit Int4Rows(const MatmulOperand& weight) : weight_(weight) {}
 
-    void decode(int64_t row, int64_t k, int64_t count, std::byte* to) const {
-        decode_int4(decoder_, words(row, k), scales(row, k), count / kInt4Group,
-                    reinterpret_cast<bf16*>(to), kTileBytes / int64_t(sizeof(bf16)));
+    void decode(int64_t row, int64_t rows, int64_t k, int64_t count, std::byte* to) const {
+        const int32_t* codes = words(row, k);
+        const bf16* scale = scales(row, k);
+        if (count < 64) return decode_edge(codes, scale, rows, count, to);
+        const Int4Decoder decoder = decoder_;  // in registers: the stores cannot reach it
+        for (int64_t i = 0; i < rows; ++i, to += 64) {
+            _mm_prefetch(codes + kAhead, _MM_HINT_T0);
+            __m512i values[2];
+            decoder.decode_two(codes, scale, values);
+            _mm512_store_si512(to, values[0]);
+            _mm512_store_si512(to + kTileBytes, values[1]);
+            codes += weight_.stride;
+            scale += weight_.scale_stride;
+        }
     }
     RowsAhead ahead(int64_t row, int64_t count, int64_t k, int64_t k_end, int64_t steps) const {
         return {
@@ -34,6 +45,16 @@ class Int4Rows {
     }
 
   private:
+    static constexpr int64_t kAhead = 32;  // words: two lines on, which are in L2 already
+
+    void decode_edge(const int32_t* codes, const bf16* scale, int64_t rows, int64_t count,
+                     std::byte* to) const {
+        for (int64_t i = 0; i < rows; ++i, to += 64) {
+            decode_int4(decoder_, codes + i * weight_.stride, scale + i * weight_.scale_stride,
+                        count / kInt4Group, reinterpret_cast<bf16*>(to),
+                        kTileBytes / int64_t(sizeof(bf16)));
+        }
+    }
     const int32_t* words(int64_t row, int64_t k) const {
         return static_cast<const int32_t*>(weight_.data) + row * weight_.stride + k / 8;
     }

@@ -163,9 +163,7 @@ class NarrowProduct {
         auto* to = const_cast<std::byte*>(now.rows);
         for (int64_t s = 0; s < kUnitSteps; ++s, to += 2 * kUnitSteps * kTileBytes) {
             const int64_t row = tile_.m_begin + now.m + 16 * s;
-            for (int64_t i = 0; i < least(16, rows - 16 * s); ++i) {
-                weights_.decode(row + i, now.k, now.count, to + i * 64);
-            }
+            weights_.decode(row, least(16, rows - 16 * s), now.k, now.count, to);
             if (has_before && s < steps_of(before.count)) multiply<two>(before, s);
         }
         if (has_before) finish(before);
