@@ -2,7 +2,7 @@
 // other. What it writes is nonsense.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,6 +34,8 @@ async function serving({ browser }, work) {
         '0',
         '--speculate',
         '1',
+        '--access-log',
+        'off',
         '--isa',
         'portable',
         '--threads',
@@ -119,4 +121,27 @@ export const tests = {
             await page.waitForSelector('.ending.bad');
             assert.match(await page.locator('.ending.bad').innerText(), /token/);
         }),
+
+    'server: with keys, nothing but the page comes without one': async ({ browser }) => {
+        const { folder, model } = makeModel();
+        const keys = path.join(folder, 'keys');
+        writeFileSync(keys, 'a-key-for-this-test\n', { mode: 0o600 });
+        const server = await startHadal('serve', model, '--port', '0', '--api-key-file', keys, '--access-log', 'off');
+        try {
+            const { page, problems } = await openPage(browser, server.address);
+            await page.waitForSelector('text=This server wants an API key.');
+            for (const address of ['/v1/models', '/v1/hadal/live']) {
+                assert.equal((await fetch(server.address + address)).status, 401, address);
+            }
+            await page.fill('.notice input[type=password]', 'a-key-for-this-test');
+            await page.click('text=Use this key');
+            await page.waitForSelector('.welcome >> text=tiny');
+            await page.keyboard.press('Alt+Digit3');
+            await page.waitForSelector('.card');
+            return problems;
+        } finally {
+            await server.stop();
+            rmSync(folder, { recursive: true });
+        }
+    },
 };
