@@ -44,10 +44,10 @@ bench-peer: build
 	@python=$$(tools/venv_hf.sh) && $$python bench/peer_transformers.py --hadal build/$(PRESET)/hadal
 
 asan: setup
-	@tools/sanitize.sh asan core formats ops checkpoint text data model optim grammar infer train
+	@tools/sanitize.sh asan core formats ops checkpoint text data model optim grammar infer train http serve
 
 tsan: setup
-	@tools/sanitize.sh tsan core grammar infer
+	@tools/sanitize.sh tsan core grammar http infer serve
 
 fuzz: setup-dev
 	@tools/fuzz.sh
