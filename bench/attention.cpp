@@ -137,8 +137,27 @@ struct LatentCase {
 
 constexpr LatentCase kLatent[] = {
     {"demo_decode_8", 8, 1, 512, 8, 64, 16},       {"demo_prefill_512", 1, 512, 512, 8, 64, 16},
+    {"s_decode_4k", 1, 1, 4096, 8, 512, 64},       {"s_decode_16k", 1, 1, 16384, 8, 512, 64},
     {"v2_lite_decode_1", 1, 1, 8192, 16, 512, 64}, {"v3_decode_1", 1, 1, 8192, 128, 512, 64},
     {"v3_decode_4", 4, 1, 4096, 128, 512, 64},     {"v3_chunk_32", 1, 32, 4096, 128, 512, 64}};
+
+/// Seconds to read the cache once, and nothing else.
+double reading_seconds(Context& context, const Tensor& cache) {
+    constexpr int64_t kStep = int64_t(16) << 10;
+    const auto* words = reinterpret_cast<const uint64_t*>(cache.data());
+    const int64_t count = cache.bytes() / 8;
+    std::vector<uint64_t> sums(size_t(context.threads.size()) * 8);
+    return median_seconds(context, [&] {
+        context.threads.parallel_ranges(
+            count / kStep, 1, [&](int64_t begin, int64_t end, int thread) {
+                uint64_t sum[8] = {};
+                for (int64_t i = begin * kStep; i < end * kStep; i += 8) {
+                    for (int64_t j = 0; j < 8; ++j) sum[j] += words[i + j];
+                }
+                for (const uint64_t part : sum) sums[size_t(thread) * 8] += part;
+            });
+    });
+}
 
 void measure_latent(const Run& run, const LatentCase& c) {
     Context& context = run.context;
@@ -162,6 +181,8 @@ void measure_latent(const Run& run, const LatentCase& c) {
     const double keys = double(c.length) - double(c.queries - 1) / 2;
     run.print("latent", c.name, seconds,
               double(tokens * c.heads) * keys * 2 * double(2 * c.rank + c.rope));
+    std::printf("{\"op\":\"read the cache\",\"case\":\"%s\",\"share_of_latent\":%.2f}\n", c.name,
+                reading_seconds(context, cache.rows) / seconds);
 }
 
 int run_all(const std::vector<std::string_view>& arguments) {

@@ -2,10 +2,11 @@
 // row once. The row is key and, its first `rank` channels, value.
 //
 // Data flow of a split: copy [q_latent | q_pe] of the rows; for each block of 128 cache rows:
-// transpose it into panels for the scores, interleave its latent part for p·c; scores, softmax, o
-// += p·c. At V3's sizes a block is 147 KB read for 128·128·1088·2 = 36 MFLOP: 242 FLOP a byte, so
-// one query of 128 heads already multiplies more than it reads. Measured:
-// bench/results.md.
+// interleave its latent part for p·c, reading the rows once from end to end as the memory likes it;
+// transpose it into panels for the scores; scores, softmax, o += p·c. Few rows do not pay for the
+// transposition: there the cache rows, as they lie, are the left operand of the scores. At V3's
+// sizes a block is 147 KB read for 128·128·1088·2 = 36 MFLOP: 242 FLOP a byte, so one query of 128
+// heads already multiplies more than it reads. Measured: bench/results.md.
 #include "ops/cpu/attention_latent.h"
 
 #include "ops/cpu/attention_softmax.h"
@@ -15,6 +16,16 @@ namespace hadal::ops::cpu {
 namespace {
 
 static_assert(kLatentSplit % kKeyBlock == 0, "a split is a whole number of key blocks");
+
+// Values are interleaved by pairs of keys within 128-bit lanes, 32 channels at a time. The two
+// panels that this gives hold channels 0–3, 8–11, … and 4–7, 12–15, …; store_row puts them back.
+template <class T>
+constexpr int64_t kValueStep = Numbers<T>::kPair == 2 ? 2 * kPanel : kPanel;
+
+template <class T>
+constexpr int64_t value_width(const LatentSizes& sizes) {
+    return round_up(sizes.rank, kValueStep<T>);
+}
 
 /// Results of some rows: of one split, or of all that have been merged.
 template <class S>
@@ -30,18 +41,26 @@ struct LatentScratch {
     QueryRows<T> rows;
     KeyBlock<T> keys;
     SoftmaxScratch<T> softmax;
-    typename N::Packed* copied;  // [kKeyBlock, k_stride]
+    typename N::Packed* copied;  // [kKeyBlock, copied_stride]
+    int64_t copied_stride;
+    typename N::Packed* q_panel;  // queries of few rows, as the right operand
+    Sum* scores_by_key;           // [kKeyBlock, kPanel]
     Gathered<Sum> merged;
     int64_t bytes;
 
     LatentScratch(const LatentSizes& sizes, void* memory) {
         Carver carver(memory);
-        rows = QueryRows<T>::carve(carver, kLatentRows, sizes.rank + sizes.rope, sizes.rank,
-                                   sizes.scale);
+        rows = QueryRows<T>::carve(carver, kLatentRows, sizes.rank + sizes.rope,
+                                   value_width<T>(sizes), sizes.scale);
         keys.k = carver.take<typename N::Packed>(kKeyBlock * rows.k_stride);
-        keys.v = carver.take<typename N::Packed>(kKeyBlock * rows.v_width);
+        // A panel of 128 keys is 4 KiB: a line more, so that panels do not share cache sets.
+        keys.v_panel = kPanel * (kKeyBlock + N::kPair);
+        keys.v = carver.take<typename N::Packed>(rows.v_width / kPanel * keys.v_panel);
         softmax = SoftmaxScratch<T>::carve(carver);
-        copied = carver.take<typename N::Packed>(kKeyBlock * rows.k_stride);
+        copied_stride = rows.k_stride < rows.v_width ? rows.v_width : rows.k_stride;
+        copied = carver.take<typename N::Packed>(kKeyBlock * copied_stride);
+        q_panel = carver.take<typename N::Packed>(kPanel * rows.k_depth);
+        scores_by_key = carver.take<Sum>(kKeyBlock * kPanel);
         merged.m = carver.take<Sum>(kLatentRows);
         merged.l = carver.take<Sum>(kLatentRows);
         merged.o = carver.take<Sum>(kLatentRows * rows.v_width);
@@ -59,40 +78,86 @@ void load_queries(const LatentTask<T>& task, const LatentPiece& piece, QueryRows
         convert_values(task.q_latent.at(query, head * rank), rank, q);
         convert_values(task.q_pe.at(query, head * rope), rope, q + rank);
     }
-    zero_padding(rows.q, rows.k_stride, rows.count, rank + rope, round_up(rows.count, kRowBlock));
+    zero_padding(rows.q, rows.k_stride, rows.count, rank + rope, round_up(rows.count, kPanel));
 }
 
-/// Keys [begin, begin + count).
+/// Rows of keys → the right operand of p·c, beginning with key `first` of the block.
 template <class T>
-void load_keys(const LatentTask<T>& task, int64_t begin, int64_t count, LatentScratch<T>& scratch) {
-    using Packed = typename Numbers<T>::Packed;
+void pack_values(const typename Numbers<T>::Packed* from, int64_t stride, int64_t count,
+                 int64_t first, LatentScratch<T>& scratch) {
+    const int64_t width = scratch.rows.v_width, panel = scratch.keys.v_panel;
+    auto* to = scratch.keys.v + first * kPanel;
+#if defined(__AVX512BF16__)
+    if constexpr (Numbers<T>::kPair == 2) {
+        for (int64_t key = 0; key < count; key += 2, from += 2 * stride, to += 2 * kPanel) {
+            for (int64_t i = 0; i < width; i += kValueStep<T>) {
+                const __m512i even = _mm512_loadu_si512(from + i);
+                const __m512i odd = _mm512_loadu_si512(from + stride + i);
+                auto* pair = to + i / kPanel * panel;
+                _mm512_storeu_si512(pair, _mm512_unpacklo_epi16(even, odd));
+                _mm512_storeu_si512(pair + panel, _mm512_unpackhi_epi16(even, odd));
+            }
+        }
+        return;
+    }
+#endif
+    pack_rows<T>(from, stride, count, width, to, panel / kPanel);
+}
+
+/// Whether the scores of so few rows are made by key: cheaper where a step of the multiplier takes
+/// a panel of rows anyhow.
+template <class T>
+bool scores_by_key(const QueryRows<T>& rows) {
+    return Numbers<T>::kPair == 2 && rows.count <= kPanel &&
+           (Numbers<T>::kRows == kPanel || rows.count > kPanel / 2);
+}
+
+/// Keys [begin, begin + count). True if their scores are made as well.
+template <class T>
+bool load_keys(const LatentTask<T>& task, int64_t begin, int64_t count, LatentScratch<T>& scratch) {
+    using N = Numbers<T>;
     const QueryRows<T>& rows = scratch.rows;
     const PagedKeys<T>& keys = task.keys;
     const int64_t width = task.sizes.rank + task.sizes.rope, depth = padded_keys<T>(count);
     scratch.keys.depth = depth;
-    const auto pack = [&](const Packed* from, int64_t stride, int64_t first, int64_t packed) {
-        pack_transposed<T>(from, stride, packed, rows.k_depth,
-                           scratch.keys.k + first * rows.k_depth);
-        pack_rows<T>(from, stride, packed, rows.v_width, scratch.keys.v + first * kPanel, depth);
-    };
-    if constexpr (sizeof(Packed) == sizeof(T)) {
+    if constexpr (sizeof(typename N::Packed) == sizeof(T)) {
         // Whole steps of whole pages are packed where they lie.
-        if (count == depth && width == rows.k_stride && keys.shift == 0 &&
-            keys.rows.stride % Numbers<T>::kPair == 0) {
+        if (count == depth && width == rows.k_stride && rows.v_width <= width && keys.shift == 0 &&
+            keys.rows.stride % N::kPair == 0) {
+            const bool by_key = scores_by_key(rows);
             for (int64_t first = 0, run; first < count; first += run) {
                 run = keys.adjacent(begin + first, count - first);
-                pack(keys.rows.at(keys.row_of(begin + first)), keys.rows.stride, first, run);
+                const T* from = keys.rows.at(keys.row_of(begin + first));
+                pack_values(from, keys.rows.stride, run, first, scratch);
+                if (by_key) {
+                    multiply<T>({from, keys.rows.stride, scratch.q_panel, 0,
+                                 scratch.scores_by_key + first * kPanel, kPanel},
+                                run, kPanel, rows.k_depth, false);
+                } else {
+                    pack_transposed<T>(from, keys.rows.stride, run, rows.k_depth,
+                                       scratch.keys.k + first * rows.k_depth);
+                }
             }
-            return;
+            return by_key;
         }
     }
     for (int64_t first = 0, run; first < count; first += run) {
         run = keys.adjacent(begin + first, count - first);
         copy_rows(keys.rows.at(keys.row_of(begin + first)), keys.rows.stride, run, width,
-                  scratch.copied + first * rows.k_stride, rows.k_stride);
+                  scratch.copied + first * scratch.copied_stride, scratch.copied_stride);
     }
-    zero_padding(scratch.copied, rows.k_stride, count, width, depth);
-    pack(scratch.copied, rows.k_stride, 0, depth);
+    zero_padding(scratch.copied, scratch.copied_stride, count, width, depth);
+    pack_values(scratch.copied, scratch.copied_stride, depth, 0, scratch);
+    pack_transposed<T>(scratch.copied, scratch.copied_stride, depth, rows.k_depth, scratch.keys.k);
+    return false;
+}
+
+/// Scores by key → by row, as the softmax takes them.
+template <class T>
+void turn_scores(int64_t keys, LatentScratch<T>& scratch) {
+    using U = Unit<typename Numbers<T>::Sum>;
+    transpose(reinterpret_cast<const U*>(scratch.scores_by_key), kPanel, keys, kPanel,
+              reinterpret_cast<U*>(scratch.softmax.scores), kKeyBlock);
 }
 
 /// Keys of one split; fills scratch.rows.
@@ -105,9 +170,13 @@ void attend_split(const LatentTask<T>& task, const LatentPiece& piece, int64_t s
     const int64_t split_end = (split + 1) * kLatentSplit, most = seen[rows.count - 1];
     const int64_t end = most < split_end ? most : split_end;
     reset(rows);
+    if (scores_by_key(rows)) {
+        pack_transposed<T>(rows.q, rows.k_stride, kPanel, rows.k_depth, scratch.q_panel);
+    }
     for (int64_t block = split * kLatentSplit; block < end; block += kKeyBlock) {
         const int64_t keys = end - block < kKeyBlock ? end - block : kKeyBlock;
-        load_keys(task, block, keys, scratch);
+        const bool is_scored = load_keys(task, block, keys, scratch);
+        if (is_scored) turn_scores(keys, scratch);
         for (int64_t first = 0; first < rows.count; first += kRowBlock) {
             const auto visible = [&](int64_t r) {
                 const int64_t open = seen[first + r] - block;
@@ -115,8 +184,12 @@ void attend_split(const LatentTask<T>& task, const LatentPiece& piece, int64_t s
             };
             const int64_t left = rows.count - first < kRowBlock ? rows.count - first : kRowBlock;
             if (visible(left - 1) == 0) continue;
-            attend(rows, first, scratch.keys, padded_keys<T>(visible(left - 1)), visible,
-                   scratch.softmax);
+            const int64_t depth = padded_keys<T>(visible(left - 1));
+            if (is_scored) {
+                take_values(rows, first, scratch.keys, depth, visible, scratch.softmax);
+            } else {
+                attend(rows, first, scratch.keys, depth, visible, scratch.softmax);
+            }
         }
     }
 }
@@ -154,14 +227,30 @@ void reset_row(const Gathered<S>& merged, int64_t r, int64_t width) {
 template <class T, class S>
 void store_row(const LatentTask<T>& task, int64_t row, const S* o, S l) {
     const auto& [heads, rank, rope, scale] = task.sizes;
-    store_scaled(o, S(1) / l, rank, task.u.at(row / heads, row % heads * rank));
+    T* u = task.u.at(row / heads, row % heads * rank);
+#if defined(__AVX512BF16__)
+    if constexpr (Numbers<T>::kPair == 2) {
+        for (int64_t i = 0; i < rank; i += kValueStep<T>) {
+            const __m512 a = _mm512_loadu_ps(o + i), b = _mm512_loadu_ps(o + i + kPanel);
+            const __m512 low = _mm512_shuffle_f32x4(a, b, 0x44);   // lanes a0 a1 b0 b1
+            const __m512 high = _mm512_shuffle_f32x4(a, b, 0xEE);  // a2 a3 b2 b3
+            S ordered[kValueStep<T>];
+            _mm512_storeu_ps(ordered, _mm512_shuffle_f32x4(low, low, 0xD8));
+            _mm512_storeu_ps(ordered + kPanel, _mm512_shuffle_f32x4(high, high, 0xD8));
+            const int64_t left = rank - i;
+            store_scaled(ordered, S(1) / l, left < kValueStep<T> ? left : kValueStep<T>, u + i);
+        }
+        return;
+    }
+#endif
+    store_scaled(o, S(1) / l, rank, u);
 }
 
 }  // namespace
 
 template <Isa isa, class T>
 int64_t attention_latent_partial(const LatentSizes& sizes) {
-    return kLatentRows * (2 + round_up(sizes.rank, kPanel));
+    return kLatentRows * (2 + value_width<T>(sizes));
 }
 
 template <Isa isa, class T>

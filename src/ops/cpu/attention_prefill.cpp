@@ -58,6 +58,7 @@ void load_keys(const PrefillForward<T, S>& forward, int64_t head, int64_t begin,
     auto* copied = scratch.copied;
     const int64_t depth = padded_keys<T>(count), column = head * (nope + v);
     scratch.keys.depth = depth;
+    scratch.keys.v_panel = kPanel * depth;
     copy_rows(forward.kv.at(begin, column), forward.kv.stride, count, nope, copied, rows.k_stride);
     copy_rows(forward.k_pe.at(begin), forward.k_pe.stride, count, rope, copied + nope,
               rows.k_stride);

@@ -56,9 +56,10 @@ struct QueryRows {
 template <class T>
 struct KeyBlock {
     using Packed = typename Numbers<T>::Packed;
-    int64_t depth;  // keys, up to a multiple of kDepth and kPanel with zeros
-    Packed* k;      // panels of depth k_depth, columns are keys
-    Packed* v;      // panels of depth `depth`, columns are the value's channels
+    int64_t depth;    // keys, up to a multiple of kDepth and kPanel with zeros
+    Packed* k;        // panels of depth k_depth, columns are keys
+    Packed* v;        // panels of depth `depth`, columns are the value's channels
+    int64_t v_panel;  // elements from one panel of v to the next
 };
 
 template <class T>
@@ -82,8 +83,9 @@ inline int64_t padded_keys(int64_t keys) {
 
 template <class T>
 inline void reset(const QueryRows<T>& rows) {
-    fill_zero(rows.o, round_up(rows.count, kRowBlock) * rows.v_width);
-    for (int64_t r = 0; r < round_up(rows.count, kRowBlock); ++r) {
+    const int64_t padded = round_up(rows.count, Numbers<T>::kRows);
+    fill_zero(rows.o, padded * rows.v_width);
+    for (int64_t r = 0; r < padded; ++r) {
         rows.m[r] = kNothingSeen<typename Numbers<T>::Sum>;
         rows.l[r] = 0;
     }
@@ -191,18 +193,16 @@ inline void raise_maxima(const SoftmaxScratch<T>& scratch, int64_t count,
     }
 }
 
-/// Rows first … first + kRowBlock − 1 meet the block; visible(r) of its keys, counted from its
-/// first, are open to row first + r. `depth` ≥ every visible(r) bounds the work.
+/// Rows first … first + kRowBlock − 1, whose scores with the block are known, take in its values;
+/// visible(r) of its keys, counted from its first, are open to row first + r. `depth` ≥ every
+/// visible(r) bounds the work.
 template <class T, class Visible>
-inline void attend(const QueryRows<T>& rows, int64_t first, const KeyBlock<T>& keys, int64_t depth,
-                   const Visible& visible, const SoftmaxScratch<T>& scratch) {
+inline void take_values(const QueryRows<T>& rows, int64_t first, const KeyBlock<T>& keys,
+                        int64_t depth, const Visible& visible, const SoftmaxScratch<T>& scratch) {
     using S = typename Numbers<T>::Sum;
     const int64_t left = rows.count - first;
     const int64_t count = left < kRowBlock ? left : kRowBlock;
     const int64_t padded = round_up(count, Numbers<T>::kRows);
-    multiply<T>({rows.q + first * rows.k_stride, rows.k_stride, keys.k, kPanel * rows.k_depth,
-                 scratch.scores, kKeyBlock},
-                padded, round_up(depth, kPanel), rows.k_depth, false);
     raise_maxima<T>(scratch, count, rows.scale, visible, rows.m + first);
     for (int64_t r = 0; r < count; ++r) {
         const int64_t row = first + r;
@@ -220,9 +220,21 @@ inline void attend(const QueryRows<T>& rows, int64_t first, const KeyBlock<T>& k
     }
     for (int64_t r = count; r < padded; ++r)
         fill_zero(scratch.probabilities + r * kKeyBlock, depth);
-    multiply<T>({scratch.probabilities, kKeyBlock, keys.v, kPanel * keys.depth,
+    multiply<T>({scratch.probabilities, kKeyBlock, keys.v, keys.v_panel,
                  rows.o + first * rows.v_width, rows.v_width},
                 padded, rows.v_width, depth, true);
+}
+
+/// The same rows meet the block, scores and all.
+template <class T, class Visible>
+inline void attend(const QueryRows<T>& rows, int64_t first, const KeyBlock<T>& keys, int64_t depth,
+                   const Visible& visible, const SoftmaxScratch<T>& scratch) {
+    const int64_t left = rows.count - first;
+    const int64_t count = left < kRowBlock ? left : kRowBlock;
+    multiply<T>({rows.q + first * rows.k_stride, rows.k_stride, keys.k, kPanel * rows.k_depth,
+                 scratch.scores, kKeyBlock},
+                round_up(count, Numbers<T>::kRows), round_up(depth, kPanel), rows.k_depth, false);
+    take_values(rows, first, keys, depth, visible, scratch);
 }
 
 }  // namespace
