@@ -24,8 +24,8 @@ class GatedExchange : public http::Exchange {
         return as_get_ ? *as_get_ : inner_->request();
     }
     void send(http::Response response) override {
+        place_.reset();  // before the client can know of the end, and ask again
         inner_->send(with_headers(std::move(response)));
-        place_.reset();
     }
     void begin_stream(http::Response head) override {
         inner_->begin_stream(with_headers(std::move(head)));
@@ -34,8 +34,8 @@ class GatedExchange : public http::Exchange {
         inner_->write(std::move(bytes));
     }
     void finish() override {
-        inner_->finish();
         place_.reset();
+        inner_->finish();
     }
     size_t unsent_bytes() const override {
         return inner_->unsent_bytes();
