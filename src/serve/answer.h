@@ -52,6 +52,7 @@ struct AnswerHead {
     std::string model;
     bool stream = false;
     bool include_usage = false;
+    enum class Form { openai, anthropic } form = Form::openai;
 };
 
 }  // namespace hadal::serve

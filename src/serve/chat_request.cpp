@@ -149,29 +149,6 @@ void check_tool(const JsonFields& tool, std::set<std::string>& names) {
     function->boolean("strict");
 }
 
-/// Members of the largest object inside.
-size_t most_members(const json& value) {
-    size_t most = value.is_object() ? value.size() : 0;
-    for (const json& part : value) {
-        if (part.is_structured()) most = std::max(most, most_members(part));
-    }
-    return most;
-}
-
-/// With their members as they were written: a model reads them in that order. Such objects are
-/// lists, searched from the front, hence the limit.
-std::shared_ptr<const Ordered> ordered_tools(const json& tools, const JsonFields& fields,
-                                             const RequestLimits& limits) {
-    constexpr size_t kMostMembers = 1000;
-    const std::string source = fields.source("tools");
-    if (int64_t(source.size()) > limits.tool_bytes || most_members(tools) > kMostMembers) {
-        throw ApiError::field("tools",
-                              concat("'tools' may have at most ", limits.tool_bytes,
-                                     " bytes, and an object in them ", kMostMembers, " members"));
-    }
-    return std::make_shared<const Ordered>(Ordered::parse(source));
-}
-
 ToolChoice tool_choice_of(const JsonFields& fields, const std::set<std::string>& names) {
     using Kind = ToolChoice::Kind;
     const json* choice = fields.find("tool_choice");
@@ -201,7 +178,8 @@ void read_tools(const JsonFields& fields, const RequestLimits& limits, ChatReque
         for (size_t i = 0; i < tools->size(); ++i) {
             check_tool(JsonFields((*tools)[i], concat("tools[", i, "]")), names);
         }
-        if (!tools->empty()) request.tools = ordered_tools(*tools, fields, limits);
+        if (!tools->empty())
+            request.tools = fields.ordered_array("tools", size_t(limits.tool_bytes));
     }
     request.tool_choice = tool_choice_of(fields, names);
     request.parallel_tool_calls = fields.boolean("parallel_tool_calls").value_or(true);

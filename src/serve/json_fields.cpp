@@ -1,6 +1,6 @@
 #include "serve/json_fields.h"
 
-#include <cmath>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -23,6 +23,15 @@ std::string checked_text(const json& value, const std::string& path, size_t most
     const auto& text = value.get_ref<const std::string&>();
     if (text.size() > most_bytes) refuse(path, concat("at most ", most_bytes, " bytes long"));
     return text;
+}
+
+/// Members of the largest object inside.
+size_t most_members(const json& value) {
+    size_t most = value.is_object() ? value.size() : 0;
+    for (const json& part : value) {
+        if (part.is_structured()) most = std::max(most, most_members(part));
+    }
+    return most;
 }
 
 }  // namespace
@@ -90,6 +99,17 @@ std::optional<JsonFields> JsonFields::object(std::string_view name) const {
 std::string JsonFields::source(std::string_view name) const {
     const std::string_view written = member_source(source_, name);
     return written.empty() ? object_.at(std::string(name)).dump() : std::string(written);
+}
+
+std::shared_ptr<const nlohmann::ordered_json> JsonFields::ordered_array(std::string_view name,
+                                                                        size_t most_bytes) const {
+    const std::string text = source(name);
+    if (text.size() > most_bytes || most_members(*find(name)) > kMostOrderedMembers) {
+        refuse(path(name),
+               concat("at most ", most_bytes, " bytes long, and an object in it may have ",
+                      kMostOrderedMembers, " members"));
+    }
+    return std::make_shared<const nlohmann::ordered_json>(nlohmann::ordered_json::parse(text));
 }
 
 const json* JsonFields::array(std::string_view name, size_t most_entries) const {

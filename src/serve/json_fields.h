@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -34,6 +35,11 @@ class JsonFields {
     std::optional<JsonFields> object(std::string_view name) const;
     /// A member that is there as it was written, with its members in their order.
     std::string source(std::string_view name) const;
+    /// An array that is there with all members in the order in which they were written. Its objects
+    /// are lists, searched from the front, hence the limits: so many bytes, and members of each.
+    std::shared_ptr<const nlohmann::ordered_json> ordered_array(std::string_view name,
+                                                                size_t most_bytes) const;
+    static constexpr size_t kMostOrderedMembers = 1000;
     /// Null if it is absent.
     const nlohmann::json* array(std::string_view name, size_t most_entries) const;
     /// A text or an array of texts.

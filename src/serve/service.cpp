@@ -7,7 +7,9 @@
 
 #include "core/error.h"
 #include "infer/text_prompt.h"
+#include "serve/anthropic_request.h"
 #include "serve/api_error.h"
+#include "serve/messages_answer.h"
 #include "serve/page.h"
 #include "serve/tasks.h"
 #include "serve/tokens.h"
@@ -24,8 +26,19 @@ int64_t seconds_now() {
         .count();
 }
 
+/// OpenAI's base URL ends in /v1, DeepSeek's has nothing, its newest features are under /beta, and
+/// Anthropic's API is under /anthropic.
+std::string_view without_prefix(std::string_view path) {
+    for (const std::string_view prefix : {"/v1/", "/beta/v1/", "/beta/", "/anthropic/v1/"}) {
+        if (path.starts_with(prefix)) return path.substr(prefix.size() - 1);
+    }
+    return path;
+}
+
 void send_error(http::Exchange& exchange, const ApiError& error) {
-    http::Response response{.status = error.status(), .body = error.body()};
+    const bool is_anthropic = without_prefix(exchange.request().path).starts_with("/messages");
+    http::Response response{.status = error.status(),
+                            .body = is_anthropic ? messages_error(error) : error.body()};
     if (error.status() == 429 || error.status() == 503) {
         response.headers.emplace_back("Retry-After", "1");
     }
@@ -37,14 +50,6 @@ std::string hex(uint64_t number) {
     std::string text;
     for (int shift = 60; shift >= 0; shift -= 4) text += kDigits[(number >> shift) & 15];
     return text;
-}
-
-/// OpenAI's base URL ends in /v1, DeepSeek's has nothing, its newest features are under /beta.
-std::string_view without_prefix(std::string_view path) {
-    for (const std::string_view prefix : {"/v1/", "/beta/v1/", "/beta/"}) {
-        if (path.starts_with(prefix)) return path.substr(prefix.size() - 1);
-    }
-    return path;
 }
 
 }  // namespace
@@ -59,6 +64,8 @@ const std::vector<Service::Route>& Service::routes() {
     static const std::vector<Route> all = {
         {"POST", "/completions", &Service::complete, true},
         {"POST", "/chat/completions", &Service::chat, true},
+        {"POST", "/messages", &Service::messages, true},
+        {"POST", "/messages/count_tokens", &Service::count_tokens, true},
         {"POST", "/tokenize", &Service::tokenize, true},
         {"POST", "/detokenize", &Service::detokenize, true},
         {"GET", "/tokenizer_info", &Service::tokenizer_info, true},
@@ -160,6 +167,22 @@ void Service::chat(const ExchangePtr& exchange) {
     const auto request = parse_chat_request(exchange->request().body, options_.limits);
     served_.check_name(request.model);
     start(exchange, chat_task(request, served_, grammars_, head("chatcmpl-", request), random()));
+}
+
+void Service::messages(const ExchangePtr& exchange) {
+    const std::string& body = exchange->request().body;
+    const ChatRequest request = parse_messages_request(body, options_.limits);
+    if (!request.max_tokens) throw ApiError::field("max_tokens", "'max_tokens' is missing");
+    AnswerHead answer = head("msg_", request);
+    answer.form = AnswerHead::Form::anthropic;
+    if (const std::string model = messages_model(body); !model.empty()) answer.model = model;
+    start(exchange, chat_task(request, served_, grammars_, std::move(answer), random()));
+}
+
+void Service::count_tokens(const ExchangePtr& exchange) {
+    const auto request = parse_messages_request(exchange->request().body, options_.limits);
+    const GenerationTask task = chat_task(request, served_, grammars_, head("", request), 0);
+    exchange->send({.body = Json({{"input_tokens", task.texts.front().prompt.size()}}).dump()});
 }
 
 void Service::start(const ExchangePtr& exchange, GenerationTask task) {

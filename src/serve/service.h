@@ -61,6 +61,8 @@ class Service {
 
     void complete(const ExchangePtr& exchange);
     void chat(const ExchangePtr& exchange);
+    void messages(const ExchangePtr& exchange);
+    void count_tokens(const ExchangePtr& exchange);
     void models(const ExchangePtr& exchange);
     void model(const ExchangePtr& exchange, std::string_view name);
     void tokenize(const ExchangePtr& exchange);

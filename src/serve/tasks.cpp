@@ -10,6 +10,7 @@
 #include "serve/api_error.h"
 #include "serve/chat_answer.h"
 #include "serve/completion_answer.h"
+#include "serve/messages_answer.h"
 #include "text/chat_template.h"
 #include "text/control_tokens.h"
 
@@ -217,7 +218,12 @@ GenerationTask chat_task(const ChatRequest& request, const ServedModel& model,
             model.tokenizer, model.format,
             output_options(request, thinks, concat("call_", head.id, "_", j, "_")));
     }
-    task.answer = chat_answer(std::move(head), request, model.tokenizer, std::move(replies));
+    if (head.form == AnswerHead::Form::anthropic) {
+        task.answer =
+            messages_answer(std::move(head), std::move(replies.front()), int64_t(prompt.size()));
+    } else {
+        task.answer = chat_answer(std::move(head), request, model.tokenizer, std::move(replies));
+    }
     return task;
 }
 
