@@ -6,6 +6,7 @@
 #include <set>
 #include <sstream>
 
+#include "core/file_map.h"
 #include "serve/access_log.h"
 
 using namespace hadal;
@@ -99,6 +100,26 @@ TEST_CASE("metrics: names, labels and numbers are those that dashboards read") {
     CHECK(value("hadal:expert_load_max_over_mean", ",layer=\"4\"") == 4);
     CHECK(value("hadal:expert_load_max_over_mean", ",layer=\"5\"") == 0);
     CHECK(value("hadal:open_requests") == 2);
+}
+
+TEST_CASE("metrics: what the board in deploy/ asks for is there") {
+    Metrics metrics("m");
+    metrics.ended({});
+    metrics.answered("/", 200);
+    const std::string text = metrics.text({.engine = {}, .expert_load = {{1}}});
+    const std::string board = read_file(HADAL_TEST_DATA "/../deploy/grafana.json");
+    int found = 0;
+    for (const std::string prefix : {"vllm:", "hadal:", "http_requests"}) {
+        for (size_t at = board.find(prefix); at != std::string::npos;
+             at = board.find(prefix, at + 1)) {
+            const size_t end = board.find_first_of("{,[", at);
+            const std::string name = board.substr(at, end - at);
+            CAPTURE(name);
+            CHECK(text.find("\n" + name + "{") != std::string::npos);
+            ++found;
+        }
+    }
+    CHECK(found > 15);
 }
 
 TEST_CASE("access log: a line says who, what and how it ended, and nothing of the text") {
