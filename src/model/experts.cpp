@@ -2,11 +2,11 @@
 
 #include "model/balance_loss.h"
 #include "model/expert_pages.h"
+#include "model/swiglu.h"
 #include "ops/convert.h"
 #include "ops/gate_topk.h"
 #include "ops/matmul.h"
 #include "ops/permute.h"
-#include "ops/silu_mul.h"
 
 namespace hadal::model {
 
@@ -65,8 +65,8 @@ ExpertsSaved allocate_experts_saved(const ModelConfig& config, int64_t tokens,
                                      precision.activation(), memory.recomputed);
     saved.gate = allocate_kept_tiles("gate", {rows, intermediate}, precision, memory);
     saved.up = allocate_kept_tiles("up", {rows, intermediate}, precision, memory);
-    saved.product = allocate_operand("product", {rows, intermediate}, dtype, precision.activation(),
-                                     memory.recomputed);
+    saved.product = allocate_swiglu("product", {rows, intermediate}, dtype, precision.activation(),
+                                    memory.recomputed);
     if (config.n_shared_experts > 0) {
         saved.shared = allocate_feed_forward_saved(tokens, config.n_shared_experts * intermediate,
                                                    precision, memory);
@@ -82,8 +82,8 @@ ExpertsBackward allocate_experts_backward(const ModelConfig& config, int64_t tok
     ExpertsBackward work;
     const auto format = precision.gradient();
     work.d_rows = allocate_gathered("d_rows", {rows, config.hidden_size}, dtype, format, allocate);
-    work.d_gate = allocate_operand("d_gate", {rows, intermediate}, dtype, format, allocate);
-    work.d_up = allocate_operand("d_up", {rows, intermediate}, dtype, format, allocate);
+    work.d_gate = allocate_swiglu("d_gate", {rows, intermediate}, dtype, format, allocate);
+    work.d_up = allocate_swiglu("d_up", {rows, intermediate}, dtype, format, allocate);
     work.d_logits = allocate("d_logits", {tokens, config.n_routed_experts}, dtype);
     if (config.n_shared_experts > 0) {
         work.shared = allocate_feed_forward_backward(tokens, config.n_shared_experts * intermediate,
@@ -105,12 +105,6 @@ void Experts::route(Context& context, const Tensor& x, ExpertsSaved& saved) cons
     ops::gather_values(context, saved.weights, saved.row_source, saved.row_weight);
 }
 
-void Experts::multiply(Context& context, ExpertsSaved& saved) const {
-    ops::silu_mul(context, saved.gate.values, saved.up.values, saved.row_weight,
-                  saved.product.values);
-    encode(context, saved.product);
-}
-
 void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, Tensor& y) const {
     route(context, x.values, saved);
     if (weights_.pages) weights_.pages->bring(weights_.experts, saved.offsets);
@@ -121,9 +115,7 @@ void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, T
                  list);
     add_products(experts, &FeedForwardWeights::up_proj, saved, saved.x_rows, saved.up.values, list);
     Linear::forward(context, list);  // [rows, moe_intermediate], twice
-    store(context, saved.gate);
-    store(context, saved.up);
-    multiply(context, saved);
+    swiglu(context, {saved.gate, saved.up, saved.row_weight}, saved.product);
     if (config_.n_shared_experts > 0) {
         FeedForward(weights_.shared_experts).forward(context, x, saved.shared, y);
     }
@@ -138,9 +130,7 @@ void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, T
 
 void Experts::recompute(Context& context, const Operand& x, ExpertsSaved& saved) const {
     gather(context, x, saved.row_source, config_.num_experts_per_tok, saved.x_rows);
-    restore(context, saved.gate);
-    restore(context, saved.up);
-    multiply(context, saved);
+    swiglu_again(context, {saved.gate, saved.up, saved.row_weight}, saved.product);
     if (config_.n_shared_experts > 0) {
         FeedForward(weights_.shared_experts).recompute(context, saved.shared);
     }
@@ -181,11 +171,8 @@ void Experts::backward_input(Context& context, const SequenceLayout& layout, con
     std::vector<LinearRows> list;
     add_products(experts, &FeedForwardWeights::down_proj, saved, work.d_rows, d_product, list);
     Linear::backward_input(context, list);  // [rows, moe_intermediate]
-    ops::silu_mul_backward(context, d_product,
-                           {saved.gate.values, saved.up.values, saved.row_weight},
-                           {work.d_gate.values, work.d_up.values, d_row_weight});
-    encode(context, work.d_gate);
-    encode(context, work.d_up);
+    swiglu_backward(context, d_product, {saved.gate, saved.up, saved.row_weight}, work.d_gate,
+                    work.d_up, d_row_weight);
     list.clear();
     add_products(experts, &FeedForwardWeights::gate_proj, saved, work.d_gate, d_x_rows, list);
     Linear::backward_input(context, list);

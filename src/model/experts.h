@@ -67,7 +67,6 @@ class Experts {
 
   private:
     void route(Context& context, const Tensor& x, ExpertsSaved& saved) const;
-    void multiply(Context& context, ExpertsSaved& saved) const;
     void gate_backward(Context& context, const SequenceLayout& layout, const Tensor& d_row_weight,
                        const ExpertsSaved& saved, ExpertsBackward& work) const;
 

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "ops/silu_mul.h"
+#include "model/swiglu.h"
 
 namespace hadal::model {
 
@@ -12,16 +12,16 @@ FeedForwardSaved allocate_feed_forward_saved(int64_t tokens, int64_t intermediat
     const Shape shape{tokens, intermediate};
     return {.gate = allocate_kept_tiles("gate", shape, precision, memory),
             .up = allocate_kept_tiles("up", shape, precision, memory),
-            .product = allocate_operand("product", shape, precision.dtype, precision.activation(),
-                                        memory.recomputed)};
+            .product = allocate_swiglu("product", shape, precision.dtype, precision.activation(),
+                                       memory.recomputed)};
 }
 
 FeedForwardBackward allocate_feed_forward_backward(int64_t tokens, int64_t intermediate,
                                                    const Precision& precision,
                                                    const Allocate& allocate) {
     const auto operand = [&](std::string_view name) {
-        return allocate_operand(name, {tokens, intermediate}, precision.dtype, precision.gradient(),
-                                allocate);
+        return allocate_swiglu(name, {tokens, intermediate}, precision.dtype, precision.gradient(),
+                               allocate);
     };
     return {.d_gate = operand("d_gate"), .d_up = operand("d_up")};
 }
@@ -30,35 +30,24 @@ void FeedForward::forward(Context& context, const Operand& x, FeedForwardSaved& 
                           Tensor& y) const {
     weights_.gate_proj.forward(context, x, saved.gate.values);  // [tokens, intermediate]
     weights_.up_proj.forward(context, x, saved.up.values);      // [tokens, intermediate]
-    store(context, saved.gate);
-    store(context, saved.up);
-    multiply(context, saved);
+    swiglu(context, {saved.gate, saved.up, Tensor()}, saved.product);
     weights_.down_proj.forward_add(context, saved.product, y);  // [tokens, hidden]
 }
 
-void FeedForward::multiply(Context& context, FeedForwardSaved& saved) const {
-    ops::silu_mul(context, saved.gate.values, saved.up.values, Tensor(), saved.product.values);
-    encode(context, saved.product);
-}
-
 void FeedForward::recompute(Context& context, FeedForwardSaved& saved) const {
-    restore(context, saved.gate);
-    restore(context, saved.up);
-    multiply(context, saved);
+    swiglu_again(context, {saved.gate, saved.up, Tensor()}, saved.product);
 }
 
 void FeedForward::backward_input(Context& context, const Operand& d_y,
                                  const FeedForwardSaved& saved, FeedForwardBackward& work,
                                  Tensor& d_x) const {
     const Workspace::Scope scope(context.workspace);
-    const Tensor &gate = saved.gate.values, &up = saved.up.values;
+    const Tensor& gate = saved.gate.values;
     Tensor d_product = context.workspace.take(gate.shape(), gate.dtype());
     Tensor none;
     weights_.down_proj.backward_input(context, d_y, d_product);  // [tokens, intermediate]
-    ops::silu_mul_backward(context, d_product, {gate, up, Tensor()},
-                           {work.d_gate.values, work.d_up.values, none});
-    encode(context, work.d_gate);
-    encode(context, work.d_up);
+    swiglu_backward(context, d_product, {saved.gate, saved.up, Tensor()}, work.d_gate, work.d_up,
+                    none);
     weights_.gate_proj.backward_input(context, work.d_gate, d_x);  // [tokens, hidden]
     weights_.up_proj.backward_input_add(context, work.d_up, d_x);  // [tokens, hidden]
 }

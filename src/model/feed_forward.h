@@ -46,8 +46,6 @@ class FeedForward {
                          FeedForwardWeights& gradients) const;
 
   private:
-    void multiply(Context& context, FeedForwardSaved& saved) const;
-
     const FeedForwardWeights& weights_;
 };
 

@@ -7,19 +7,13 @@
 #include "ops/cpu/convert.h"
 #include "ops/cpu/quantize.h"
 #include "ops/launch.h"
+#include "ops/tile_rows.h"
 
 namespace hadal::ops {
 
 namespace {
 
 using formats::kScaleBlock;
-using formats::ScaleKind;
-
-cpu::ScaleRule rule_of(const TiledMatrix& q) {
-    const bool e4m3 = q.codes.dtype() == DType::f8_e4m3;
-    return {e4m3 ? cpu::Code::e4m3 : cpu::Code::e5m2, e4m3 ? kLargestF8 : kLargestE5M2,
-            q.tiling.scale == ScaleKind::power_of_two};
-}
 
 void check_wide(const Tensor& x, const Shape& shape, std::string_view what) {
     require(x, x.dtype() == DType::f32 ? DType::f32 : DType::bf16, shape, what);

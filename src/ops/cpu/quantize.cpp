@@ -13,22 +13,13 @@
 #include "ops/cpu/float8_simd.h"
 #include "ops/cpu/matmul_store.h"
 #include "ops/cpu/quantize512.h"
+#include "ops/cpu/scale_rule.h"
 
 namespace hadal::ops::cpu {
 namespace {
 
 int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
-}
-
-float scale_of(float amax, const ScaleRule& rule) {
-    if (amax == 0) return 1;
-    const float scale = amax / rule.largest;
-    if (!rule.power_of_two) return scale == 0 ? 1 : scale;
-    if (scale <= 0x1p-126f) return 0x1p-126f;
-    const uint32_t bits = __builtin_bit_cast(uint32_t, scale);
-    if (bits >= 0x7F800000u) return scale;
-    return __builtin_bit_cast(float, (bits + 0x007FFFFFu) & 0x7F800000u);
 }
 
 /// x / scale for lanes of scales, near enough to round to a code.
@@ -145,10 +136,6 @@ void careful_codes(const T* x, int64_t x_stride, float scale, int64_t n, Word* t
     }
 }
 
-bool is_usual(float amax) {
-    return amax == 0 || (amax >= kTiny && amax <= kHuge);
-}
-
 /// codes = x / scale for one row of a tile. No quotient is above the largest value by more than
 /// rounding, which takes it there. Signs come from the dividend: the corrections in divide() turn
 /// −0 into 0.
@@ -219,6 +206,11 @@ void row_tiles(const T* x, int64_t columns, int64_t width, const ScaleRule& rule
                float* scale) {
     for (int64_t j = 0; j < columns; j += width, ++scale) {
         const int64_t n = least(width, columns - j);
+#if defined(__AVX512VBMI__)
+        if constexpr (sizeof(T) == sizeof(bf16)) {
+            if (n == 128 && write_row_tile_128<Format>(x + j, rule, to + j, scale)) continue;
+        }
+#endif
         *scale = write_tile<isa, Format, T>({x + j, n, to + j, n, 1, n}, rule);
     }
 }

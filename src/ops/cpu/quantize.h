@@ -75,13 +75,4 @@ template <Isa isa, class T>
 void unpack_e5m6_row(const uint8_t* packed, const float* scale, int64_t width, int64_t columns,
                      T* y);
 
-namespace {
-
-/// Between these no step of a division by multiplication can leave the range of float32. Values of
-/// a tile that are far below its largest may, but their codes are 0 whatever the last bits are.
-constexpr float kTiny = 0x1p-60f;
-constexpr float kHuge = 0x1p100f;
-
-}  // namespace
-
 }  // namespace hadal::ops::cpu

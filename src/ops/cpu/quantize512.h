@@ -17,6 +17,7 @@
 
 #include "ops/cpu/float8_simd.h"
 #include "ops/cpu/quantize.h"
+#include "ops/cpu/scale_rule.h"
 
 namespace hadal::ops::cpu {
 namespace {
@@ -26,6 +27,15 @@ inline __mmask32 first_words(int64_t count) {
 }
 inline __mmask64 first_codes(int64_t count) {
     return count >= 64 ? ~0ull : (1ull << count) - 1;
+}
+
+inline uint16_t largest_word(__m512i words) {
+    const __m256i half =
+        _mm256_max_epu16(_mm512_castsi512_si256(words), _mm512_extracti64x4_epi64(words, 1));
+    const __m128i eight =
+        _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(eight, _mm_set1_epi16(-1)));
+    return uint16_t(~_mm_cvtsi128_si32(least));
 }
 
 /// Bits of the largest magnitude, as integers: NaN is above infinity, and that above all numbers.
@@ -45,13 +55,7 @@ inline uint16_t largest_bits(const bf16* x, int64_t stride, int64_t rows, int64_
             largest[0] = _mm512_max_epu16(largest[0], _mm512_and_si512(bits, magnitude));
         }
     }
-    const __m512i both = _mm512_max_epu16(largest[0], largest[1]);
-    const __m256i half =
-        _mm256_max_epu16(_mm512_castsi512_si256(both), _mm512_extracti64x4_epi64(both, 1));
-    const __m128i eight =
-        _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
-    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(eight, _mm_set1_epi16(-1)));
-    return uint16_t(~_mm_cvtsi128_si32(least));
+    return largest_word(_mm512_max_epu16(largest[0], largest[1]));
 }
 
 /// Rounded quotients by the fractions of amax and x. What is entered is the code for equal
@@ -124,6 +128,14 @@ class Quotients512 {
         return true;
     }
 
+    /// Codes of 128 values in registers, whose least magnitudes are given.
+    bool write_128(const __m512i (&x)[4], __m512i least, uint8_t* to) const {
+        if (_mm512_cmplt_epu16_mask(least, least_) != 0) return false;
+        _mm512_storeu_si512(to, codes_of(x[0], x[1]));
+        _mm512_storeu_si512(to + 64, codes_of(x[2], x[3]));
+        return true;
+    }
+
   private:
     bool is_small(__mmask32 lanes, __m512i x) const {
         const __m512i magnitude = _mm512_and_si512(x, _mm512_set1_epi16(0x7FFF));
@@ -156,6 +168,31 @@ class Quotients512 {
     __m512i table_[2];
     __m512i least_;
 };
+
+/// A tile of 128 values in a row, the report's. False if something is unusual or small, nothing
+/// written.
+template <class Format>
+inline bool write_row_tile_128(const bf16* from, const ScaleRule& rule, uint8_t* to, float* scale) {
+    const __m512i magnitude = _mm512_set1_epi16(0x7FFF);
+    __m512i x[4], bits[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        x[i] = _mm512_loadu_si512(from + 32 * i);
+        bits[i] = _mm512_and_si512(x[i], magnitude);
+    }
+    const uint16_t amax = largest_word(
+        _mm512_max_epu16(_mm512_max_epu16(bits[0], bits[1]), _mm512_max_epu16(bits[2], bits[3])));
+    constexpr uint32_t kFirst = __builtin_bit_cast(uint32_t, kTiny) >> 16;
+    constexpr uint32_t kLast = __builtin_bit_cast(uint32_t, kHuge) >> 16;
+    if (uint32_t(amax) - kFirst > kLast - kFirst) return false;
+    const float of_tile = scale_of(__builtin_bit_cast(float, uint32_t(amax) << 16), rule);
+    const __m512i least =
+        _mm512_min_epu16(_mm512_min_epu16(bits[0], bits[1]), _mm512_min_epu16(bits[2], bits[3]));
+    const Quotients512<Format> quotients(amax, of_tile, rule.power_of_two);
+    if (!quotients.write_128(x, least, to)) return false;
+    *scale = of_tile;
+    return true;
+}
 
 /// 32 values to E5M6 codes, two in three bytes: 48 bytes. One bit of the fraction goes; the scale,
 /// a power of two, is subtracted. False if a value is too small for that, nothing written.

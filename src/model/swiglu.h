@@ -1,0 +1,32 @@
+// What lies between the products of a gated feed-forward network: product = weight·silu(gate)·up,
+// and how gate and up are kept for backward. Where tiles are of one row, each row is quantised and
+// dequantised in the cache, and neither the product nor the gradients exist in bf16.
+#pragma once
+
+#include "core/context.h"
+#include "model/kept_activation.h"
+#include "model/linear.h"
+
+namespace hadal::model {
+
+/// Memory for rows that come from here: values only where there are no tiles of one row.
+Operand allocate_swiglu(std::string_view name, Shape shape, DType dtype,
+                        const std::optional<Fp8Format>& fp8, const Allocate& allocate);
+
+struct SwigluInputs {
+    KeptTiles gate;  // [rows, intermediate]
+    KeptTiles up;    // [rows, intermediate]
+    Tensor weight;   // [rows] f32: the routing weight, or empty
+};
+
+/// Keeps gate and up, whose values are there, and computes the product.
+void swiglu(Context& context, SwigluInputs inputs, Operand& product);
+
+/// The product again, from what was kept.
+void swiglu_again(Context& context, SwigluInputs inputs, Operand& product);
+
+/// Gradients at what was kept; d_weight is empty where the weight is.
+void swiglu_backward(Context& context, const Tensor& d_product, SwigluInputs inputs,
+                     Operand& d_gate, Operand& d_up, Tensor& d_weight);
+
+}  // namespace hadal::model
