@@ -44,7 +44,7 @@ bench-peer: build
 	@python=$$(tools/venv_hf.sh) && $$python bench/peer_transformers.py --hadal build/$(PRESET)/hadal
 
 asan: setup
-	@tools/sanitize.sh asan core formats ops checkpoint text data model optim grammar infer train http serve
+	@tools/sanitize.sh asan core formats ops checkpoint text data model optim grammar infer train chat http serve
 
 tsan: setup
 	@tools/sanitize.sh tsan core grammar http infer serve

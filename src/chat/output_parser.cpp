@@ -148,6 +148,7 @@ bool OutputParser::content() {
     emit(Delta::Kind::content, begin);
     drop(format_.calls_begin.size());
     raw_ = format_.calls_begin;
+    skips_space_ = false;
     state_ = State::section;
     return true;
 }

@@ -122,6 +122,10 @@ TEST_CASE("output: what begins like a call and is none is text") {
           "<｜tool▁call▁begin｜>function<｜tool▁sep｜>", "<｜tool▁calls"}) {
         CHECK(parsed(kDeepSeekV31, kCalls, text) == Parsed{"", text, {}});
     }
+    // White space in it too, behind thoughts where white space before an answer is nobody's.
+    CHECK(parsed(kDeepSeekV31, {.thinks = true, .reads_calls = true},
+                 "a</think>\n<｜tool▁calls▁begin｜> x y") ==
+          Parsed{"a", "<｜tool▁calls▁begin｜> x y", {}});
     const std::string call = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{}";
     CHECK(parsed(kDeepSeekV31, {}, call) == Parsed{"", call, {}});  // nobody asked for calls
 }

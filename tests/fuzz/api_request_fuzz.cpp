@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "serve/anthropic_request.h"
 #include "serve/api_error.h"
 #include "serve/openai_request.h"
 
@@ -24,5 +25,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string_view body(reinterpret_cast<const char*>(data), size);
     check(hadal::serve::parse_completion_request, body);
     check(hadal::serve::parse_chat_request, body);
+    check(hadal::serve::parse_messages_request, body);
     return 0;
 }
