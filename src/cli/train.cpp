@@ -12,6 +12,7 @@
 #include "cli/train_watch.h"
 #include "core/error.h"
 #include "core/progress.h"
+#include "train/export_average.h"
 #include "train/memory_plan.h"
 #include "train/pretrain.h"
 #include "train/recipe.h"
@@ -124,16 +125,32 @@ void check_memory(const train::Recipe& recipe) {
                "memory.recompute make it smaller; --ignore-memory starts all the same)"));
 }
 
+void run_export_ema(const Arguments& arguments, Report& report) {
+    Machine machine(arguments.globals());
+    const train::ExportedAverage exported = train::export_average(
+        machine.context(), arguments.path("--export-ema"),
+        {.directory = arguments.has("--out") ? arguments.path("--out") : std::filesystem::path(),
+         .warn = [](const std::string& text) {
+             std::fprintf(stderr, "warning: %s\n", text.c_str());
+         }});
+    report.add("step", exported.step);
+    report.add("snapshot", exported.snapshot);
+    report.add("ema_model", exported.model);
+}
+
 void run_train(const Arguments& arguments, Report& report) {
-    if (int(arguments.has("RECIPE")) + int(arguments.has("--replay")) +
-            int(arguments.has("--watch")) !=
-        1) {
+    int tasks = 0;
+    for (const char* task : {"RECIPE", "--replay", "--watch", "--export-ema"}) {
+        tasks += int(arguments.has(task));
+    }
+    if (tasks != 1) {
         throw Error(Error::Kind::usage,
-                    "give RECIPE, --replay FILE or --watch RUN, one of them (see hadal train "
-                    "--help)");
+                    "give RECIPE, --replay FILE, --watch RUN or --export-ema RUN, one of them (see "
+                    "hadal train --help)");
     }
     if (arguments.has("--replay")) return run_train_replay(arguments, report);
     if (arguments.has("--watch")) return run_train_watch(arguments, report);
+    if (arguments.has("--export-ema")) return run_export_ema(arguments, report);
     const train::Recipe recipe = read_recipe_argument(arguments);
     if (arguments.flag("--dry-run")) {
         report_plan(recipe, report);
@@ -183,7 +200,14 @@ extern const Command kTrain = {
                 {.name = "--replay",
                  .value = "FILE",
                  .help = "run a step again that RUN/spikes/step-N.json records, and look into it"},
-                {.name = "--watch", .value = "RUN", .help = "live curves of a run; q quits"}},
+                {.name = "--watch", .value = "RUN", .help = "live curves of a run; q quits"},
+                {.name = "--export-ema",
+                 .value = "RUN",
+                 .help = "write the averaged parameters of a run's newest snapshot as a model, "
+                         "also while it goes on"},
+                {.name = "--out",
+                 .value = "DIR",
+                 .help = "with --export-ema: where to (default RUN/model-ema)"}},
     .run = run_train,
 };
 

@@ -116,6 +116,24 @@ def stopped_by(folder, whole, number):
     assert run.models() == whole
 
 
+def fault_export_ema(folder, whole):
+    """The average is exported while the run goes on, and at its end is that of the run itself."""
+    run = Run(folder, "average")
+    process = run.start()
+    run.wait_for_step(5)
+    words = [HADAL, "train", "--export-ema", str(run.path), "--out", str(folder / "early")]
+    early = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert early.returncode == 0, early.stderr
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    words[-1] = str(folder / "late")
+    late = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert late.returncode == 0, late.stderr
+    assert run.models() == whole
+    early_bytes, late_bytes = ((folder / name / "model.safetensors").read_bytes() for name in ("early", "late"))
+    assert late_bytes == whole[1] and early_bytes != whole[1]
+
+
 def fault_sigint(folder, whole):
     stopped_by(folder, whole, signal.SIGINT)
 
