@@ -36,7 +36,7 @@ page:
 check-page: build
 	@tools/page.sh check build/$(PRESET)/hadal
 
-# The server, asked by OpenAI's library, LiteLLM, lm-eval and curl, in a virtual environment of their own.
+# The server, asked by OpenAI's and Anthropic's libraries, LiteLLM, lm-eval and curl, in a virtual environment of their own.
 check-clients: build
 	@tools/check_clients.sh build/$(PRESET)/hadal
 

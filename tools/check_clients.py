@@ -16,6 +16,7 @@ import tempfile
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", LITELLM_LOCAL_MODEL_COST_MAP="True",
                   TOKENIZERS_PARALLELISM="false", OPENAI_API_KEY="unused")  # fmt: skip
 
+import anthropic  # noqa: E402
 import litellm  # noqa: E402
 import openai  # noqa: E402
 from lm_eval import simple_evaluate  # noqa: E402
@@ -50,7 +51,8 @@ def make_model(hadal, folder):
 
 @contextlib.contextmanager
 def serving(hadal, model):
-    words = [hadal, "serve", model, "--port", "0", "--json", "--dtype", "f32", "--cache-gib", "0.1"]
+    words = [hadal, "serve", model, "--port", "0", "--json", "--dtype", "f32", "--cache-gib", "0.1",
+             "--access-log", "off"]  # fmt: skip
     server = subprocess.Popen(list(map(str, words)), stdout=subprocess.PIPE, text=True)
     try:
         yield json.loads(server.stdout.readline())["url"]
@@ -122,6 +124,25 @@ def check_openai_errors(client):
     long = [{"role": "user", "content": "fox " * 20000}]
     error = expect(openai.BadRequestError, lambda: client.chat.completions.create(model="small", messages=long))
     assert error.code == "context_length_exceeded" and error.param == "messages"
+
+
+def check_anthropic(url):
+    client = anthropic.Anthropic(base_url=url, api_key="unused", max_retries=0)
+    ask = dict(model="claude-of-some-kind", messages=MESSAGES[1:], system="Be brief.", max_tokens=20,
+               extra_body={"temperature": 0})  # fmt: skip
+    whole = client.messages.create(**ask)
+    with client.messages.stream(**ask) as stream:
+        assert "".join(stream.text_stream) == whole.content[0].text
+    counted = client.messages.count_tokens(**{key: ask[key] for key in ("model", "messages", "system")})
+    usage = whole.usage
+    assert counted.input_tokens == usage.input_tokens + usage.cache_read_input_tokens
+    tool = {"name": "describe", "description": "An animal", "input_schema": SCHEMA}
+    calling = dict(ask, max_tokens=300, tools=[tool], tool_choice={"type": "tool", "name": "describe"})
+    called = client.messages.create(**calling)
+    assert called.stop_reason == "tool_use" and called.content[0].input["animal"] in ("fox", "dog")
+    with client.messages.stream(**calling) as stream:
+        assert stream.get_final_message().content[0].input == called.content[0].input
+    expect(anthropic.BadRequestError, lambda: client.messages.create(**dict(ask, messages=[])))
 
 
 def check_litellm(url):
@@ -212,6 +233,7 @@ def main():
                 "openai: JSON schema, tools": lambda: check_openai_formats(client),
                 "openai: completions": lambda: check_openai_completions(client),
                 "openai: errors": lambda: check_openai_errors(client),
+                "Anthropic: messages, streams, tools": lambda: check_anthropic(url),
                 "LiteLLM": lambda: check_litellm(url),
                 "lm-eval: log-probabilities against hadal score": lambda: check_lm_eval_scores(hadal, model, client, url),
                 "lm-eval: tasks": lambda: check_lm_eval_tasks(folder, url),

@@ -29,7 +29,7 @@ def make_model(hadal, folder):
 
 @contextlib.contextmanager
 def serving(hadal, model, *options):
-    words = [hadal, "serve", model, "--port", 0, "--json", "--cache-gib", 0.05, *options]
+    words = [hadal, "serve", model, "--port", 0, "--json", "--cache-gib", 0.05, "--access-log", "off", *options]
     server = subprocess.Popen(list(map(str, words)), stdout=subprocess.PIPE, text=True)
     try:
         yield server, json.loads(server.stdout.readline())["url"].removeprefix("http://")
