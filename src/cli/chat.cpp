@@ -2,12 +2,12 @@
 #include <unistd.h>
 
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "cli/arguments.h"
 #include "cli/machine.h"
 #include "cli/report.h"
 #include "cli/text_model.h"
-#include "text/chat_template.h"
 #include "text/detokenizer.h"
 
 namespace hadal::cli {
@@ -41,9 +41,12 @@ void run_chat(const Arguments& arguments, Report& report) {
     const infer::GenerateOptions options = generate_options(arguments, text_model);
     const bool plain = arguments.flag("--plain");
     infer::Generator generator(machine.context(), text_model.model);
-    std::vector<text::ChatMessage> messages;
-    if (arguments.has("--system"))
-        messages.push_back({.role = "system", .content = arguments.text("--system")});
+    const chat::Prompter prompter(text_model.tokenizer, chat_template_argument(arguments));
+    auto messages = nlohmann::ordered_json::array();
+    const auto add = [&](const char* role, const std::string& content) {
+        messages.push_back({{"role", role}, {"content", content}});
+    };
+    if (arguments.has("--system")) add("system", arguments.text("--system"));
     const bool terminal = isatty(STDIN_FILENO) != 0;
     if (terminal) report.say("An empty line or Ctrl-D ends the conversation.");
     for (std::string line; true;) {
@@ -54,10 +57,9 @@ void run_chat(const Arguments& arguments, Report& report) {
                    report);
             continue;
         }
-        messages.push_back({.role = "user", .content = line});
-        const std::vector<int32_t> prompt = text::chat_ids(text_model.tokenizer, messages);
-        messages.push_back({.role = "assistant",
-                            .content = answer(generator, text_model, prompt, options, report)});
+        add("user", line);
+        const std::vector<int32_t> prompt = prompter.ids(messages, nullptr, {});
+        add("assistant", answer(generator, text_model, prompt, options, report));
     }
 }
 
@@ -65,6 +67,7 @@ std::vector<Option> options() {
     std::vector<Option> options = {
         {.name = "MODEL", .help = "a model directory", .required = true},
         {.name = "--system", .value = "TEXT", .help = "instructions before the conversation"},
+        chat_template_option(),
         {.name = "--plain", .help = "no roles: continue each line as it is (for base models)"},
     };
     const std::vector<Option> shared = generation_options();

@@ -62,6 +62,7 @@ serve::ServiceOptions service_options(const Arguments& arguments, const TextMode
     serve::ServiceOptions options;
     options.model_name = model_name(arguments);
     options.aliases = arguments.texts("--alias");
+    options.chat_template = chat_template_argument(arguments);
     options.engine = engine_options(arguments, text_model);
     options.limits.max_tokens = arguments.integer("--max-tokens", 0);
     options.request_timeout =
@@ -160,6 +161,7 @@ std::vector<Option> options() {
          .value = "NAME",
          .help = "a further name, e.g. deepseek-chat; may be given several times",
          .repeated = true},
+        chat_template_option(),
         {.name = "--context",
          .value = "N",
          .help = "tokens of a request at most (default: what the model takes)"},

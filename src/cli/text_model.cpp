@@ -7,6 +7,7 @@
 #include "cli/engine_argument.h"
 #include "cli/gguf_file.h"
 #include "cli/model_argument.h"
+#include "core/file_map.h"
 
 namespace hadal::cli {
 
@@ -72,6 +73,21 @@ Speculation speculation_argument(const Arguments& arguments, const model::ModelC
                     concat("--speculate text:K wants K from 1 to ", kMost, ", got '", value, "'"));
     }
     return {count, infer::DraftSource::prompt_lookup};
+}
+
+std::optional<chat::Template> chat_template_argument(const Arguments& arguments) {
+    if (arguments.has("--chat-template")) {
+        const std::filesystem::path path = arguments.path("--chat-template");
+        return chat::Template(read_file(path), path.string());
+    }
+    const std::filesystem::path model = arguments.path("MODEL");
+    return is_gguf_file(model) ? std::nullopt : chat::Template::load(model);
+}
+
+Option chat_template_option() {
+    return {.name = "--chat-template",
+            .value = "FILE",
+            .help = "Jinja (default: the model's own, else DeepSeek-V3's)"};
 }
 
 std::vector<Option> generation_options() {

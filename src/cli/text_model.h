@@ -1,6 +1,7 @@
 // A model with its tokenizer, for the verbs that speak text.
 #pragma once
 
+#include "chat/prompter.h"
 #include "cli/arguments.h"
 #include "infer/text_prompt.h"
 #include "model/transformer.h"
@@ -28,6 +29,11 @@ struct Speculation {
 };
 Option speculate_option();
 Speculation speculation_argument(const Arguments& arguments, const model::ModelConfig& config);
+
+/// The template of --chat-template, or that of the model's directory; none of a GGUF file, whose
+/// tokenizer has it.
+std::optional<chat::Template> chat_template_argument(const Arguments& arguments);
+Option chat_template_option();
 
 /// Sampling and speculation options that `generate` and `chat` share, and their values.
 std::vector<Option> generation_options();

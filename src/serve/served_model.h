@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "chat/format.h"
+#include "chat/prompter.h"
 #include "text/tokenizer.h"
 
 namespace hadal::serve {
@@ -14,6 +15,7 @@ struct ServedModel {
     std::string name;
     std::vector<std::string> aliases;  // other names that requests may use
     const text::Tokenizer& tokenizer;
+    const chat::Prompter& prompter;      // of conversations
     const chat::Format& format;          // of thoughts and tool calls
     std::vector<int32_t> stop_ids = {};  // that end a text
     int64_t num_ids = 0;                 // ids below this are chosen
@@ -23,8 +25,5 @@ struct ServedModel {
     /// ApiError 404 for a name that is not served; an empty one is any.
     void check_name(const std::string& wanted) const;
 };
-
-/// The chat template in the tokenizer's configuration; empty if there is none.
-std::string chat_template_of(const text::Tokenizer& tokenizer);
 
 }  // namespace hadal::serve

@@ -81,10 +81,12 @@ Service::Service(Context& context, const model::Model& model, const text::Tokeni
                  ServiceOptions options)
     : model_(model),
       options_(std::move(options)),
+      prompter_(tokenizer, std::move(options_.chat_template)),
       served_{.name = options_.model_name,
               .aliases = options_.aliases,
               .tokenizer = tokenizer,
-              .format = chat::format_of_template(chat_template_of(tokenizer)),
+              .prompter = prompter_,
+              .format = chat::format_of_template(prompter_.chat_template().source()),
               .created = seconds_now()},
       grammars_(tokenizer, served_.format),
       loop_(context, model, options_.engine, options_.metrics),

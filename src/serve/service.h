@@ -6,12 +6,14 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
+#include "chat/prompter.h"
 #include "http/exchange.h"
 #include "serve/engine_loop.h"
 #include "serve/generation.h"
@@ -25,6 +27,7 @@ namespace hadal::serve {
 struct ServiceOptions {
     std::string model_name;
     std::vector<std::string> aliases = {};  // further names that requests may use
+    std::optional<chat::Template> chat_template = {};  // else the tokenizer's, else V3's
     infer::EngineOptions engine = {};
     RequestLimits limits = {};
     std::chrono::milliseconds keep_alive{5000};    // a stream with nothing to say sends a comment
@@ -78,6 +81,7 @@ class Service {
 
     const model::Model& model_;
     ServiceOptions options_;
+    chat::Prompter prompter_;
     ServedModel served_;
     GrammarCache grammars_;
     Workers writer_{1};  // makes the answers' texts

@@ -11,7 +11,6 @@
 #include "serve/chat_answer.h"
 #include "serve/completion_answer.h"
 #include "serve/messages_answer.h"
-#include "text/chat_template.h"
 #include "text/control_tokens.h"
 
 namespace hadal::serve {
@@ -110,6 +109,22 @@ std::string echo_of(const Prompt& prompt, const ServedModel& model) {
     return text + detokenizer.finish();
 }
 
+/// ApiError for messages that the model's template refuses.
+std::vector<int32_t> chat_prompt(const ChatRequest& request, const ServedModel& model) {
+    const nlohmann::ordered_json tools =
+        request.tools != nullptr && request.tool_choice.kind != ToolChoice::Kind::none
+            ? nlohmann::ordered_json(*request.tools)
+            : nlohmann::ordered_json();
+    try {
+        return model.prompter.ids(
+            *request.messages, tools,
+            {.continue_last = request.continue_last, .thinking = request.thinking});
+    } catch (const Error& error) {
+        if (error.exit_status() != 2) throw;
+        throw ApiError::field("messages", error.what());
+    }
+}
+
 bool must_call(const ChatRequest& request) {
     return request.tool_choice.kind == ToolChoice::Kind::required ||
            request.tool_choice.kind == ToolChoice::Kind::named;
@@ -193,11 +208,7 @@ GenerationTask chat_task(const ChatRequest& request, const ServedModel& model,
                          GrammarCache& grammars, AnswerHead head, uint64_t seed) {
     infer::Request shared = engine_request(request, model, grammars);
     GenerationTask task{.stops = request.stops, .stream = request.stream};
-    std::vector<text::ChatMessage> messages;
-    for (const auto& message : *request.messages) {
-        messages.push_back({message.value("role", ""), message.value("content", "")});
-    }
-    const std::vector<int32_t> prompt = text::chat_ids(model.tokenizer, messages);
+    const std::vector<int32_t> prompt = chat_prompt(request, model);
     check_prompt(prompt, model, "messages", request.max_tokens.value_or(0));
     const bool thinks = ends_in_thought(prompt, model);
     if (must_call(request)) shared.grammar = call_masks(request, grammars);

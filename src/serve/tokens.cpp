@@ -50,8 +50,7 @@ std::string tokenizer_info(const ServedModel& model) {
                  {"pad_token", token(tokenizer.pad_id())},
                  {"add_bos_token", tokenizer.add_bos()},
                  {"vocab_size", tokenizer.vocab_size()}};
-    const std::string chat_template = chat_template_of(tokenizer);
-    if (!chat_template.empty()) info["chat_template"] = chat_template;
+    info["chat_template"] = model.prompter.chat_template().source();
     return info.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

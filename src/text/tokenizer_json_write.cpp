@@ -111,7 +111,7 @@ ordered_json added_tokens_json(const TokenizerContent& content) {
     return tokens;
 }
 
-/// V3's chat format (chat_template.h) for programs that render Jinja.
+/// V3's chat format without tools, for programs that render Jinja.
 std::string chat_template_jinja() {
     const std::string user(kUser);
     const std::string assistant(kAssistant);
