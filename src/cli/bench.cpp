@@ -169,6 +169,9 @@ void run_bench(const Arguments& arguments, Report& report) {
         const double weights = weight_bytes(model, int64_t(rows));
         const double step_bytes = weights + (test.is_prefill ? 0 : cache_bytes(model, test));
         row.add("weight_bytes_per_token", weights / rows)
+            .add("cache_bytes_per_token", (step_bytes - weights) / rows)
+            .add("gb_per_second", step_bytes * speed.mean / rows / 1e9)
+            .add("read_gb_per_second", bandwidth)
             .add("share_of_read_bandwidth", step_bytes * speed.mean / rows / (bandwidth * 1e9));
         report.add_row("results", std::move(row));
     }

@@ -173,11 +173,13 @@ AttentionBackward allocate_attention_backward(const ModelConfig& config, int64_t
 
 void AttentionMla::compress(Context& context, const Operand& x, const Tensor& positions,
                             const Tensor& cos_sin, AttentionSaved& saved) const {
+    std::vector<LinearRows> list;
     if (config_.q_lora_rank > 0) {
-        weights_.q_a_proj.forward(context, x, saved.q_a);  // [tokens, q_lora_rank], eq. 6
+        list.push_back({x, weights_.q_a_proj, saved.q_a});  // [tokens, q_lora_rank], eq. 6
     }
-    weights_.kv_a_proj_with_mqa.forward(context, x, saved.ckv);  // [tokens, latent], eq. 1, 3
-    Tensor k_pe = rope_part(config_, saved.ckv);                 // not normed
+    list.push_back({x, weights_.kv_a_proj_with_mqa, saved.ckv});  // [tokens, latent], eq. 1, 3
+    Linear::forward(context, list);
+    Tensor k_pe = rope_part(config_, saved.ckv);  // not normed
     ops::rotary(context, k_pe, key_rotary(config_), cos_sin, positions,
                 ops::RotaryDirection::forward);
 }

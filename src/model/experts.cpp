@@ -110,15 +110,16 @@ void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, T
     if (weights_.pages) weights_.pages->bring(weights_.experts, saved.offsets);
     gather(context, x, saved.row_source, config_.num_experts_per_tok, saved.x_rows);
     const auto& experts = weights_.experts;
+    const FeedForward shared(weights_.shared_experts);
+    const bool has_shared = config_.n_shared_experts > 0;
     std::vector<LinearRows> list;  // gate and up of all experts in one fork/join
     add_products(experts, &FeedForwardWeights::gate_proj, saved, saved.x_rows, saved.gate.values,
                  list);
     add_products(experts, &FeedForwardWeights::up_proj, saved, saved.x_rows, saved.up.values, list);
+    if (has_shared) shared.append_projections(x, saved.shared, list);
     Linear::forward(context, list);  // [rows, moe_intermediate], twice
     swiglu(context, {saved.gate, saved.up, saved.row_weight}, saved.product);
-    if (config_.n_shared_experts > 0) {
-        FeedForward(weights_.shared_experts).forward(context, x, saved.shared, y);
-    }
+    if (has_shared) shared.finish(context, saved.shared, y);
     const Workspace::Scope scope(context.workspace);
     Tensor rows =  // [rows, hidden]
         context.workspace.take({saved.row_source.count(), config_.hidden_size}, y.dtype());

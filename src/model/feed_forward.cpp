@@ -28,8 +28,19 @@ FeedForwardBackward allocate_feed_forward_backward(int64_t tokens, int64_t inter
 
 void FeedForward::forward(Context& context, const Operand& x, FeedForwardSaved& saved,
                           Tensor& y) const {
-    weights_.gate_proj.forward(context, x, saved.gate.values);  // [tokens, intermediate]
-    weights_.up_proj.forward(context, x, saved.up.values);      // [tokens, intermediate]
+    std::vector<LinearRows> list;
+    append_projections(x, saved, list);
+    Linear::forward(context, list);
+    finish(context, saved, y);
+}
+
+void FeedForward::append_projections(const Operand& x, FeedForwardSaved& saved,
+                                     std::vector<LinearRows>& list) const {
+    list.push_back({x, weights_.gate_proj, saved.gate.values});  // [tokens, intermediate]
+    list.push_back({x, weights_.up_proj, saved.up.values});      // [tokens, intermediate]
+}
+
+void FeedForward::finish(Context& context, FeedForwardSaved& saved, Tensor& y) const {
     swiglu(context, {saved.gate, saved.up, Tensor()}, saved.product);
     weights_.down_proj.forward_add(context, saved.product, y);  // [tokens, hidden]
 }

@@ -1,6 +1,8 @@
 // The gated feed-forward network of dense layers and of the shared experts.
 #pragma once
 
+#include <vector>
+
 #include "core/context.h"
 #include "core/tensor.h"
 #include "model/activation.h"
@@ -32,6 +34,11 @@ class FeedForward {
 
     /// Adds to y [tokens, hidden], which holds the residual.
     void forward(Context& context, const Operand& x, FeedForwardSaved& saved, Tensor& y) const;
+    /// The same in two parts. The first appends the products of gate and up to a list, which the
+    /// caller runs together with others of the same operand; the second does the rest.
+    void append_projections(const Operand& x, FeedForwardSaved& saved,
+                            std::vector<LinearRows>& list) const;
+    void finish(Context& context, FeedForwardSaved& saved, Tensor& y) const;
 
     /// Fills again what forward left in memory that layers share: the product, from gate and up.
     void recompute(Context& context, FeedForwardSaved& saved) const;
