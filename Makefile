@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell tools/jobs.sh)
 SOURCES = git ls-files 'src/*.cpp' 'src/*.h' 'tests/*.cpp' 'tests/*.h' 'bench/*.cpp' 'bench/*.h' 'examples/*.cpp'
 
-.PHONY: all setup setup-dev build test demo check-hf check-clients page check-page asan tsan fuzz format format-check tidy budgets bench bench-peer clean
+.PHONY: all setup setup-dev build test demo check-hf check-clients check-templates page check-page asan tsan fuzz format format-check tidy budgets bench bench-peer clean
 
 all: build
 
@@ -39,6 +39,10 @@ check-page: build
 # The server, asked by OpenAI's and Anthropic's libraries, LiteLLM, lm-eval and curl, in a virtual environment of their own.
 check-clients: build
 	@tools/check_clients.sh build/$(PRESET)/hadal
+
+# The chat templates of the tests, by Python's Jinja2.
+check-templates:
+	@tools/check_templates.sh
 
 bench-peer: build
 	@python=$$(tools/venv_hf.sh) && $$python bench/peer_transformers.py --hadal build/$(PRESET)/hadal

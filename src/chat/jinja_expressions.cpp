@@ -17,15 +17,20 @@ const Value* Scope::find(std::string_view name) const {
     return nullptr;
 }
 
-void Rendering::step(int line) {
-    constexpr int64_t kMaxSteps = 5'000'000;
-    if (++steps_ > kMaxSteps) fail_at(line, "the template does not come to an end");
+void Rendering::step(int line, int64_t count) {
+    constexpr int64_t kMaxSteps = 2'000'000;
+    steps_ += count;
+    if (steps_ > kMaxSteps) fail_at(line, "the template does not come to an end");
 }
 
 Value Expression::evaluate(Rendering& rendering) const {
     rendering.step(line);
     try {
-        return value(rendering);
+        Value result = value(rendering);
+        // Long values take long to make.
+        if (result.is_text()) rendering.step(line, int64_t(result.as_text().size()) / 64);
+        if (result.is_list()) rendering.step(line, int64_t(result.as_list().size()) / 8);
+        return result;
     } catch (const Error& error) {
         if (std::string_view(error.what()).starts_with("chat template")) throw;
         fail_at(line, error.what());

@@ -27,8 +27,8 @@ struct Scope {
 class Rendering {
   public:
     explicit Rendering(Scope& globals) : scope(&globals) {}
-    /// Counts a step of the tree; `line` is for the message.
-    void step(int line);
+    /// Counts steps of the tree; `line` is for the message.
+    void step(int line, int64_t count = 1);
 
     Scope* scope;
     Text output;
