@@ -5,8 +5,6 @@
 // queue and become one, and nobody else notices.
 #pragma once
 
-#include <chrono>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -27,8 +25,6 @@ struct GenerationTask {
     std::vector<std::string> stops;
     std::unique_ptr<Answer> answer = nullptr;
     bool stream = false;
-    /// Called once, when all is sent or given up, with the results so far.
-    std::function<void(const std::vector<infer::RequestResult>&)> on_end = {};
 };
 
 class Generation : public std::enable_shared_from_this<Generation> {
@@ -50,9 +46,6 @@ class Generation : public std::enable_shared_from_this<Generation> {
     void expire();
     /// A comment in a stream that had nothing to say for a while.
     void keep_alive();
-    std::chrono::steady_clock::time_point started() const {
-        return started_;
-    }
 
     static constexpr size_t kUnsentBytes = 64 << 10;  // above it a reader is slow
 
@@ -82,7 +75,6 @@ class Generation : public std::enable_shared_from_this<Generation> {
     Workers& writer_;
     std::shared_ptr<http::Exchange> exchange_;
     GenerationTask task_;
-    std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 
     std::mutex mutex_;  // guards what follows
     std::vector<Text> texts_;

@@ -23,11 +23,6 @@ void Workers::post(std::function<void()> job) {
     posted_.notify_one();
 }
 
-size_t Workers::queued() const {
-    const std::lock_guard lock(mutex_);
-    return jobs_.size();
-}
-
 void Workers::work() {
     std::unique_lock lock(mutex_);
     while (true) {

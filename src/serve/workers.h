@@ -20,12 +20,11 @@ class Workers {
 
     /// From any thread. A job must not throw; jobs of one thread run in their order.
     void post(std::function<void()> job);
-    size_t queued() const;
 
   private:
     void work();
 
-    mutable std::mutex mutex_;
+    std::mutex mutex_;
     std::condition_variable posted_;
     std::deque<std::function<void()>> jobs_;
     bool stopping_ = false;
