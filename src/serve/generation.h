@@ -5,6 +5,7 @@
 // queue and become one, and nobody else notices.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -46,6 +47,9 @@ class Generation : public std::enable_shared_from_this<Generation> {
     void expire();
     /// A comment in a stream that had nothing to say for a while.
     void keep_alive();
+    std::chrono::steady_clock::time_point started() const {
+        return started_;
+    }
 
     static constexpr size_t kUnsentBytes = 64 << 10;  // above it a reader is slow
 
@@ -75,6 +79,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     Workers& writer_;
     std::shared_ptr<http::Exchange> exchange_;
     GenerationTask task_;
+    std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 
     std::mutex mutex_;  // guards what follows
     std::vector<Text> texts_;

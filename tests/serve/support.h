@@ -136,12 +136,14 @@ class ServedFixture {
     explicit ServedFixture(infer::EngineOptions engine = {.cache_bytes = 1 << 22,
                                                           .max_sequences = 8},
                            serve::RequestLimits limits = {},
-                           std::chrono::milliseconds keep_alive = std::chrono::seconds(5))
+                           std::chrono::milliseconds keep_alive = std::chrono::seconds(5),
+                           std::optional<chat::Template> chat_template = {})
         : tokenizer(small_tokenizer()),
           model(small_model(machine.context, tokenizer.vocab_size())),
           service(machine.context, model, tokenizer,
                   {.model_name = "small",
                    .aliases = {"deepseek-chat"},
+                   .chat_template = std::move(chat_template),
                    .engine = engine,
                    .limits = limits,
                    .keep_alive = keep_alive}) {}
