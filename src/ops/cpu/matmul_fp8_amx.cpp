@@ -20,6 +20,7 @@
 #include <immintrin.h>
 
 #include "ops/cpu/amx_block.h"
+#include "ops/cpu/matmul_ahead.h"
 #include "ops/cpu/matmul_fp8_pack.h"
 #include "ops/cpu/matmul_narrow_amx.h"
 #include "ops/cpu/matmul_pack512.h"
@@ -113,7 +114,7 @@ struct Promotion {
 template <class Out, int row_tiles, int column_tiles>
 void multiply_tiles(const std::byte* a, int64_t a_next, const std::byte* b, int64_t b_stride,
                     int64_t b_next, int64_t steps, Promotion<Out>& promotion, RowDecoder& ahead,
-                    int64_t ahead_count, std::byte* sums) {
+                    int64_t ahead_count, Fetched& fetched, std::byte* sums) {
     asm volatile("" ::: "memory");  // the tile loads below are opaque to the compiler
     _tile_zero(0);
     if constexpr (column_tiles == 2) _tile_zero(1);
@@ -135,6 +136,7 @@ void multiply_tiles(const std::byte* a, int64_t a_next, const std::byte* b, int6
         }
         promotion.advance(groups);
         if (i == 0) ahead.advance(ahead_count);
+        fetched.fetch();
     }
     _tile_stored(0, sums, 64);
     if constexpr (column_tiles == 2) _tile_stored(1, sums + kSumStride, 64);
@@ -237,6 +239,7 @@ class TileProduct {
             const int64_t rows = least(kBlock, tile_.m_count - m);
             const int64_t slots = across * (end_ - begin_ + product_.block - 1) / product_.block;
             const int64_t ahead_count = slots == 0 ? 0 : (ahead.left() + slots - 1) / slots;
+            fetched_.rows = codes_ahead(m + 2 * kBlock, across * steps());
             for (int64_t n = 0; n < tile_.n_count; n += kBlock) {
                 const BlockShape shape = {{least(16, rows), rows > 16 ? rows - 16 : 0},
                                           {width_, tile_.n_count - n > 16 ? width_ : 0}};
@@ -255,6 +258,7 @@ class TileProduct {
         float* totals = totals_of(m, n);
         const std::byte* rows = buffers_.rows[m / kBlock % 2];
         const int64_t row_next = steps() * kTileBytes;
+        fetched_.result = result_ahead(m, n, shape);
         int64_t index = 0;
         for (int64_t k = begin_; k < end_ || k == 0; k += product_.block, ++index) {
             const int64_t count = (least(product_.block, end_ - k) + kStep - 1) / kStep;
@@ -263,7 +267,7 @@ class TileProduct {
             const std::byte* b = strip(n) + (k - columns_begin_) * 2 * width_;
             const auto run = [&](auto function) {
                 function(a, row_next, b, 4 * width_, strip_bytes_, count, promotion_, ahead,
-                         ahead_count, sums);
+                         ahead_count, fetched_, sums);
             };
             if (shape.rows[1] > 0 && shape.columns[1] > 0) {
                 run(multiply_tiles<Out, 2, 2>);
@@ -286,6 +290,32 @@ class TileProduct {
             promotion_.advance(4);
             store_transposed(m, n, shape, totals);
         }
+    }
+
+    /// The codes that are decoded during the next rows' product.
+    Ahead codes_ahead(int64_t m, int64_t steps) const {
+        const Fp8Operand& x = product_.a;
+        const int64_t width = x.code == Code::bf16 ? 2 : 1;
+        const int64_t count = least(kBlock, tile_.m_count - m), k_count = end_ - begin_;
+        if (count <= 0 || k_count <= 0) return {};
+        const auto* data = static_cast<const std::byte*>(x.data);
+        const int64_t free = tile_.m_begin + m;
+        if (x.k_contiguous) {
+            return {data + (free * x.stride + begin_) * width, x.stride * width, count,
+                    k_count * width, steps};
+        }
+        return {data + (begin_ * x.stride + free) * width, x.stride * width, k_count, count * width,
+                steps};
+    }
+
+    /// Where this block is stored, during the next.
+    Ahead result_ahead(int64_t m, int64_t n, const BlockShape& shape) const {
+        if (end_ < product_.k || product_.c_transposed) return {};
+        const int64_t columns = least(kBlock, tile_.n_count - n);
+        return {static_cast<const Out*>(product_.c) + (tile_.m_begin + m) * product_.c_stride +
+                    tile_.n_begin + n,
+                product_.c_stride * int64_t(sizeof(Out)), shape.rows[0] + shape.rows[1],
+                columns * int64_t(sizeof(Out)), steps()};
     }
 
     /// Member by member: a copy of the whole would be read before its parts have left the store
@@ -345,6 +375,7 @@ class TileProduct {
     int64_t begin_ = 0;  // k of which rows are decoded
     int64_t end_ = 0;
     Promotion<Out> promotion_;
+    Fetched fetched_;
 };
 
 /// Rows of an E4M3 weight that share scales by 32.

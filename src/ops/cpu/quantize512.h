@@ -263,6 +263,7 @@ class ColumnRequantizer512 {
         for (int64_t i = 0; i < part_.rows; ++i, to += 64, copy += 64) {
             const __m512i with_sign = _mm512_maskz_loadu_epi8(columns_, codes);
             _mm_prefetch(codes + 64, _MM_HINT_T1);  // the next columns
+            _mm_prefetch(codes + 16 * part_.codes_stride, _MM_HINT_T0);
             _mm512_store_si512(copy, with_sign);
             const __m512i some = _mm512_and_si512(with_sign, magnitude);
             largest_code = _mm512_max_epu8(largest_code, some);
