@@ -58,8 +58,9 @@ double weight_bytes(const model::Model& model, int64_t batch) {
     return bytes;
 }
 
-double cache_bytes(const model::Model& model, const Test& test) {
-    const double per_token = double(infer::cache_page_bytes(model)) / double(infer::kPageTokens);
+double cache_bytes(const model::Model& model, const Test& test, bool fp8) {
+    const double per_token =
+        double(infer::cache_page_bytes(model, fp8)) / double(infer::kPageTokens);
     return per_token * (double(test.depth) + double(test.tokens) / 2) * double(test.batch);
 }
 
@@ -69,6 +70,7 @@ class Bench {
         : context_(context),
           model_(model),
           attention_(attention_forms(arguments)),
+          fp8_cache_(is_cache_fp8(arguments)),
           step_tokens_(arguments.integer("--step-tokens", 1, 1 << 20)) {}
 
     /// Tokens per second of one run.
@@ -76,11 +78,12 @@ class Bench {
         const int64_t positions = test.depth + test.tokens + 2;
         const int64_t pages = (infer::pages_for(positions) + 1) * test.batch;
         infer::Engine engine(context_, model_,
-                             {.cache_bytes = pages * infer::cache_page_bytes(model_),
+                             {.cache_bytes = pages * infer::cache_page_bytes(model_, fp8_cache_),
                               .max_sequences = test.batch,
                               .max_step_tokens = step_tokens_,
                               .share_prefixes = false,
-                              .attention = attention_});
+                              .attention = attention_,
+                              .fp8_cache = fp8_cache_});
         int64_t begun = 0;  // sequences that have a token
         for (int64_t s = 0; s < test.batch; ++s) {
             infer::Request request;
@@ -121,6 +124,7 @@ class Bench {
     Context& context_;
     const model::Model& model_;
     infer::AttentionForms attention_;
+    bool fp8_cache_;
     int64_t step_tokens_;
 };
 
@@ -167,7 +171,8 @@ void run_bench(const Arguments& arguments, Report& report) {
         // A prompt reads them once at least.
         const double rows = double(test.is_prefill ? test.tokens : test.batch);
         const double weights = weight_bytes(model, int64_t(rows));
-        const double step_bytes = weights + (test.is_prefill ? 0 : cache_bytes(model, test));
+        const double step_bytes =
+            weights + (test.is_prefill ? 0 : cache_bytes(model, test, is_cache_fp8(arguments)));
         row.add("weight_bytes_per_token", weights / rows)
             .add("cache_bytes_per_token", (step_bytes - weights) / rows)
             .add("gb_per_second", step_bytes * speed.mean / rows / 1e9)
@@ -203,6 +208,7 @@ extern const Command kBench = {
           .help = "tokens in each sequence before they generate",
           .fallback = "0"},
          attention_option(),
+         cache_dtype_option(),
          {.name = "--step-tokens",
           .value = "N",
           .help = "tokens that one step of the model takes at most",

@@ -22,4 +22,20 @@ infer::AttentionForms attention_forms(const Arguments& arguments) {
                 concat("--attention wants absorbed, long or expanded, got '", value, "'"));
 }
 
+Option cache_dtype_option() {
+    return {.name = "--cache-dtype",
+            .value = "model|fp8",
+            .help = "latents as the model computes them, or in FP8 with a scale per token",
+            .fallback = "model"};
+}
+
+bool is_cache_fp8(const Arguments& arguments) {
+    const std::string& value = arguments.text("--cache-dtype");
+    if (value != "model" && value != "fp8") {
+        throw Error(Error::Kind::usage,
+                    concat("--cache-dtype wants model or fp8, got '", value, "'"));
+    }
+    return value == "fp8";
+}
+
 }  // namespace hadal::cli

@@ -12,4 +12,8 @@ namespace hadal::cli {
 Option attention_option();
 infer::AttentionForms attention_forms(const Arguments& arguments);
 
+/// --cache-dtype.
+Option cache_dtype_option();
+bool is_cache_fp8(const Arguments& arguments);
+
 }  // namespace hadal::cli

@@ -38,7 +38,8 @@ infer::EngineOptions engine_options(const Arguments& arguments, const TextModel&
             .max_step_tokens = arguments.integer("--max-step-tokens", 1, 1 << 20),
             .draft_tokens = guesses.draft_tokens,
             .draft_source = guesses.source,
-            .attention = attention_forms(arguments)};
+            .attention = attention_forms(arguments),
+            .fp8_cache = is_cache_fp8(arguments)};
 }
 
 http::ServerOptions server_options(const Arguments& arguments) {
@@ -211,6 +212,7 @@ std::vector<Option> options() {
          .help = "a line of JSON for each request, without its text; - for standard error, or off",
          .fallback = "-"},
         attention_option(),
+        cache_dtype_option(),
         {.name = "--drain",
          .value = "SECONDS",
          .help = "after Ctrl-C or SIGTERM, for what runs to end",

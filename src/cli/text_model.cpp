@@ -115,6 +115,7 @@ std::vector<Option> generation_options() {
          .fallback = "0"},
         speculate_option(),
         attention_option(),
+        cache_dtype_option(),
     };
 }
 
@@ -131,6 +132,7 @@ infer::GenerateOptions generate_options(const Arguments& arguments, const TextMo
     options.draft_tokens = guesses.draft_tokens;
     options.draft_source = guesses.source;
     options.attention = attention_forms(arguments);
+    options.fp8_cache = is_cache_fp8(arguments);
     return options;
 }
 

@@ -18,9 +18,19 @@ constexpr int32_t kNoToken = -1;
 constexpr int64_t kLongPrompt = 2048, kExpandedBlock = 512;
 static_assert(kExpandedBlock % kPageTokens == 0);
 
+DType cache_dtype(const model::Model& model, bool fp8_cache) {
+    return fp8_cache ? DType::f8_e4m3 : model.weights.embed_tokens.dtype();
+}
+
 SchedulerOptions scheduler_options(const model::Model& model, const EngineOptions& options) {
     const auto refuse = [](const std::string& what) { throw Error(Error::Kind::usage, what); };
-    const int64_t bytes = cache_page_bytes(model);
+    const int64_t bytes = cache_page_bytes(model, options.fp8_cache);
+    if (options.fp8_cache && model.weights.embed_tokens.dtype() != DType::bf16) {
+        refuse("a cache in FP8 needs a model that computes in bf16");
+    }
+    if (options.fp8_cache && options.attention == AttentionForms::expanded) {
+        refuse("a cache in FP8 cannot keep what --attention expanded promises, the bits of score");
+    }
     if (options.cache_bytes < bytes) {
         refuse(concat("a cache of ", options.cache_bytes, " bytes holds no page of ", kPageTokens,
                       " tokens (give at least ", bytes, ")"));
@@ -44,9 +54,9 @@ double seconds(std::chrono::steady_clock::duration duration) {
 
 }  // namespace
 
-int64_t cache_page_bytes(const model::Model& model) {
+int64_t cache_page_bytes(const model::Model& model, bool fp8_cache) {
     const auto& config = model.config;
-    return kPageTokens * config.latent_dim() * size_of(model.weights.embed_tokens.dtype()) *
+    return kPageTokens * model::latent_bytes(config, cache_dtype(model, fp8_cache)) *
            (config.num_hidden_layers + config.num_nextn_predict_layers);
 }
 
@@ -136,7 +146,10 @@ Engine::Engine(Context& context, const model::Model& model, const EngineOptions&
       model_(model),
       options_(options),
       scheduler_(scheduler_options(model, options)),
-      runner_(context, model, scheduler_.pool().size(), scheduler_.max_step_tokens()),
+      runner_(context, model,
+              {.pages = scheduler_.pool().size(),
+               .max_rows = scheduler_.max_step_tokens(),
+               .dtype = cache_dtype(model, options.fp8_cache)}),
       planner_(options.draft_tokens) {}
 
 Engine::~Engine() = default;

@@ -45,12 +45,14 @@ struct EngineOptions {
     bool adaptive_drafts = true;                  // fewer guesses, or none, where they do not pay
     bool share_prefixes = true;
     AttentionForms attention = AttentionForms::absorbed;
+    bool fp8_cache =
+        false;  // latents in FP8, of models in bf16; other bits, invariant all the same
 
     bool operator==(const EngineOptions&) const = default;
 };
 
 /// Bytes of a page of the latent cache, all layers.
-int64_t cache_page_bytes(const model::Model& model);
+int64_t cache_page_bytes(const model::Model& model, bool fp8_cache = false);
 /// Positions that a sequence may have: the model's, or fewer if its rotary table is shorter.
 int64_t most_positions(const model::Model& model);
 

@@ -21,11 +21,13 @@ Generator::Generator(Context& context, const model::Model& model)
 Engine& Generator::engine(const GenerateOptions& options) {
     const int64_t draft_tokens = options.draft_tokens;
     const int64_t pages = pages_for(most_positions(model_) + draft_tokens) + 1;  // one to copy from
-    const EngineOptions wanted = {.cache_bytes = pages * cache_page_bytes(model_),
-                                  .max_sequences = 1,
-                                  .draft_tokens = draft_tokens,
-                                  .draft_source = options.draft_source,
-                                  .attention = options.attention};
+    const EngineOptions wanted = {
+        .cache_bytes = pages * cache_page_bytes(model_, options.fp8_cache),
+        .max_sequences = 1,
+        .draft_tokens = draft_tokens,
+        .draft_source = options.draft_source,
+        .attention = options.attention,
+        .fp8_cache = options.fp8_cache};
     if (engine_ == nullptr || wanted != engine_options_) {
         engine_ = std::make_unique<Engine>(context_, model_, wanted);
         engine_options_ = wanted;

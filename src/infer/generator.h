@@ -20,6 +20,7 @@ struct GenerateOptions {
     int64_t draft_tokens = 0;  // per step at most; 0: no speculation
     DraftSource draft_source = DraftSource::mtp;
     AttentionForms attention = AttentionForms::absorbed;
+    bool fp8_cache = false;
     /// Ids below this are chosen; 0: all. A head is often padded beyond the tokenizer's ids.
     int64_t num_ids = 0;
     std::vector<int32_t> stop_ids = {};

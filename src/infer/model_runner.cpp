@@ -16,15 +16,14 @@ void copy_row(const Tensor& from, int64_t from_row, Tensor& to, int64_t to_row) 
 
 }  // namespace
 
-ModelRunner::ModelRunner(Context& context, const model::Model& model, int64_t pages,
-                         int64_t max_rows)
+ModelRunner::ModelRunner(Context& context, const model::Model& model, const Sizes& sizes)
     : context_(context), model_(model) {
     const int64_t hidden = model.config.hidden_size;
     const DType dtype = model.weights.embed_tokens.dtype();
-    cache_ = model::allocate_latent_cache(model.config, pages, dtype);
-    ids_ = Tensor::uninitialized({max_rows}, DType::i32);
+    cache_ = model::allocate_latent_cache(model.config, sizes.pages, sizes.dtype);
+    ids_ = Tensor::uninitialized({sizes.max_rows}, DType::i32);
     for (Tensor* rows : {&hidden_, &mtp_input_, &mtp_hidden_, &head_input_}) {
-        *rows = Tensor::uninitialized({max_rows, hidden}, dtype);
+        *rows = Tensor::uninitialized({sizes.max_rows, hidden}, dtype);
     }
     logits_ = Tensor::uninitialized({1, model.config.vocab_size}, DType::f32);
 }

@@ -13,8 +13,13 @@ namespace hadal::infer {
 
 class ModelRunner {
   public:
-    /// `context` and `model` must outlive the runner. `max_rows`: of a step.
-    ModelRunner(Context& context, const model::Model& model, int64_t pages, int64_t max_rows);
+    struct Sizes {
+        int64_t pages;     // of the cache
+        int64_t max_rows;  // of a step
+        DType dtype;       // of the cache: the model's, or f8_e4m3
+    };
+    /// `context` and `model` must outlive the runner.
+    ModelRunner(Context& context, const model::Model& model, const Sizes& sizes);
 
     /// Copies the pages, then the forward pass of all runs.
     void forward(const Step& step);

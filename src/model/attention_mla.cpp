@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ops/attention_prefill.h"
+#include "ops/latent_rows.h"
 #include "ops/matmul.h"
 #include "ops/rms_norm.h"
 #include "ops/rotary.h"
@@ -60,30 +61,40 @@ void copy_columns(Context& context, const Tensor& from, Tensor to) {
     });
 }
 
-/// Rows of the step → the cache: [c after its norm | k_pe after rotation].
-void append_latents(Context& context, const ModelConfig& config, const CachedLayout& layout,
-                    const AttentionSaved& saved) {
+/// One row of the cache ← [c after its norm | k_pe after rotation].
+void copy_row(const Tensor& c, const Tensor& k_pe, int64_t t, int64_t place, Tensor& cache) {
     const auto bytes_of = [](const Tensor& x, int64_t columns) {
         return size_t(columns * size_of(x.dtype()));
     };
+    std::byte* to = cache.data() + bytes_of(cache, place * cache.row_stride());
+    const size_t c_bytes = bytes_of(c, c.shape()[1]);
+    std::memcpy(to, c.data() + bytes_of(c, t * c.row_stride()), c_bytes);
+    std::memcpy(to + c_bytes, k_pe.data() + bytes_of(k_pe, t * k_pe.row_stride()),
+                bytes_of(k_pe, k_pe.shape()[1]));
+}
+
+/// Rows of the step that are not cached yet → the cache.
+void append_latents(Context& context, const ModelConfig& config, const CachedLayout& layout,
+                    const AttentionSaved& saved) {
     const Tensor& c = saved.c_normed.values;
     const Tensor k_pe = rope_part(config, saved.ckv);
-    Tensor cache = layout.cache.rows;
+    const Workspace::Scope scope(context.workspace);
+    Tensor places = context.workspace.take({c.shape()[0]}, DType::i32);  // [tokens], −1: nowhere
     for (const CachedRows& rows : layout.sequences) {
-        const int64_t known = std::max<int64_t>(rows.cached - rows.length, 0);
-        context.threads.parallel_for(rows.query_count, 64, [&](int64_t i) {
-            if (i < known) return;
-            const int64_t t = rows.first_row + i;
-            std::byte* to =
-                cache.data() + bytes_of(cache, layout.cache.row_of(rows.pages, rows.length + i) *
-                                                   cache.row_stride());
-            std::memcpy(to, c.data() + bytes_of(c, t * c.row_stride()),
-                        bytes_of(c, config.kv_lora_rank));
-            std::memcpy(to + bytes_of(c, config.kv_lora_rank),
-                        k_pe.data() + bytes_of(k_pe, t * k_pe.row_stride()),
-                        bytes_of(k_pe, config.qk_rope_head_dim));
-        });
+        for (int64_t i = 0; i < rows.query_count; ++i) {
+            const int64_t position = rows.length + i;
+            places.values<int32_t>()[size_t(rows.first_row + i)] =
+                position < rows.cached ? -1 : int32_t(layout.cache.row_of(rows.pages, position));
+        }
     }
+    Tensor cache = layout.cache.rows;
+    if (cache.dtype() == DType::u8) {
+        return ops::write_latent_rows(context, c, k_pe, places, cache);
+    }
+    const int32_t* place = places.data_as<int32_t>();
+    context.threads.parallel_for(c.shape()[0], 64, [&](int64_t t) {
+        if (place[t] >= 0) copy_row(c, k_pe, t, place[t], cache);
+    });
 }
 
 /// Rows of a sequence's step that attend in expanded form: its first.
@@ -93,9 +104,18 @@ int64_t expanded_rows(const CachedRows& rows) {
 
 /// The cache → rows of the sequence's first positions.
 void gather_latents(Context& context, const ops::LatentPages& cache, std::span<const int32_t> pages,
-                    Tensor& latents) {
+                    int64_t rank, Tensor& latents) {
+    const int64_t count = latents.shape()[0];
+    if (cache.rows.dtype() == DType::u8) {
+        const Workspace::Scope scope(context.workspace);
+        Tensor places = context.workspace.take({count}, DType::i32);
+        for (int64_t position = 0; position < count; ++position) {
+            places.values<int32_t>()[size_t(position)] = int32_t(cache.row_of(pages, position));
+        }
+        return ops::read_latent_rows(context, cache.rows, places, rank, latents);
+    }
     const auto bytes = size_t(latents.shape()[1] * size_of(latents.dtype()));
-    context.threads.parallel_for(latents.shape()[0], 64, [&](int64_t position) {
+    context.threads.parallel_for(count, 64, [&](int64_t position) {
         const int64_t row = cache.row_of(pages, position);
         std::memcpy(latents.data() + size_t(position) * bytes,
                     cache.rows.data() + size_t(row) * bytes, bytes);
@@ -250,7 +270,7 @@ void AttentionMla::attend_expanded(Context& context, const CachedLayout& layout,
     const DType dtype = saved.q.dtype();
     const Workspace::Scope scope(context.workspace);
     Tensor latents = context.workspace.take({tokens, rank + rope}, dtype);  // [tokens, latent]
-    gather_latents(context, layout.cache, rows.pages, latents);
+    gather_latents(context, layout.cache, rows.pages, rank, latents);
     const int64_t at_once =
         std::clamp<int64_t>(kMostExpandedBytes / (tokens * each * size_of(dtype)), 1, heads);
     for (int64_t first = 0; first < heads; first += at_once) {

@@ -124,9 +124,12 @@ void head_logits(Context& context, const Model& model, const Tensor& hidden, Ten
 /// The latents of every layer, MTP modules' after the main ones: pages of 64 positions, each page
 /// in all layers under one number.
 struct LatentCache {
-    std::vector<Tensor> layers;  // [pages·64, kv_lora_rank + rope] each
+    std::vector<Tensor> layers;  // [pages·64, kv_lora_rank + rope] each, or u8: latent_rows.h
 };
-/// Memory that the system gives when a page is first used.
+/// Bytes of a position in one layer. `dtype`: bf16, f32 or f64; f8_e4m3 stands for the rows of
+/// ops/latent_rows.h.
+int64_t latent_bytes(const ModelConfig& config, DType dtype);
+/// Memory that the system gives when a page is first used. `dtype` as above.
 LatentCache allocate_latent_cache(const ModelConfig& config, int64_t pages, DType dtype);
 
 /// One sequence's part of a step.

@@ -1,6 +1,7 @@
 // Cached execution: the layers of transformer.cpp, with attention over the latent cache.
 #include "model/transformer.h"
 #include "ops/embedding.h"
+#include "ops/latent_rows.h"
 #include "ops/rms_norm.h"
 
 #include <algorithm>
@@ -49,11 +50,18 @@ ActivationMemory from_workspace(Context& context) {
 
 }  // namespace
 
+int64_t latent_bytes(const ModelConfig& config, DType dtype) {
+    if (dtype != DType::f8_e4m3) return config.latent_dim() * size_of(dtype);
+    return ops::latent_row_bytes(config.kv_lora_rank, config.qk_rope_head_dim);
+}
+
 LatentCache allocate_latent_cache(const ModelConfig& config, int64_t pages, DType dtype) {
+    const bool is_coded = dtype == DType::f8_e4m3;
+    const int64_t columns = is_coded ? latent_bytes(config, dtype) : config.latent_dim();
     LatentCache cache;
     for (int64_t i = 0; i < config.num_hidden_layers + config.num_nextn_predict_layers; ++i) {
-        cache.layers.push_back(
-            Tensor::uninitialized({pages * ops::kLatentPageRows, config.latent_dim()}, dtype));
+        cache.layers.push_back(Tensor::uninitialized({pages * ops::kLatentPageRows, columns},
+                                                     is_coded ? DType::u8 : dtype));
     }
     return cache;
 }

@@ -6,6 +6,7 @@
 #include "ops/cpu/attention_latent.h"
 #include "ops/cpu/dispatch.h"
 #include "ops/cpu/statistic.h"
+#include "ops/latent_rows.h"
 
 namespace hadal::ops {
 
@@ -40,19 +41,24 @@ void check_sequence(const LatentSequence& sequence, const LatentPages& cache, in
 cpu::LatentSizes sizes_of(const Tensor& q_latent, const Tensor& q_pe, const LatentPages& cache,
                           std::span<const LatentSequence> sequences, double scale) {
     const auto [tokens, latent_width] = q_latent.shape<2>();
-    const int64_t columns = cache.rows.shape<2>()[1];
-    const int64_t width = latent_width + q_pe.shape<2>()[1];
-    if (columns == 0 || width == 0 || width % columns != 0) {
+    const int64_t columns = cache.rows.shape<2>()[1], rope_width = q_pe.shape<2>()[1];
+    const bool is_coded = cache.rows.dtype() == DType::u8;
+    // What a head's channels take of a row.
+    const int64_t width = latent_width + (is_coded ? size_of(DType::bf16) : 1) * rope_width;
+    const int64_t each = is_coded ? columns - kLatentScaleBytes : columns;
+    if (each <= 0 || width == 0 || width % each != 0) {
         throw Error(Error::Kind::internal,
-                    concat("queries of ", width, " channels do not divide into heads of ", columns,
-                           ", the cache's width"));
+                    concat("queries of ", latent_width, " + ", rope_width,
+                           " channels do not divide into heads of the cache's width, ", columns));
     }
-    const int64_t heads = width / columns, rank = latent_width / heads;
-    require(q_latent, q_latent.dtype(), {tokens, heads * rank}, "q_latent");
-    require(q_pe, q_latent.dtype(), {tokens, heads * (columns - rank)}, "q_pe");
-    require(cache.rows, q_latent.dtype(), {-1, columns}, "cache");
+    const int64_t heads = width / each, rank = latent_width / heads, rope = rope_width / heads;
+    require(q_latent, is_coded ? DType::bf16 : q_latent.dtype(), {tokens, heads * rank},
+            "q_latent");
+    require(q_pe, q_latent.dtype(), {tokens, heads * rope}, "q_pe");
+    require(cache.rows, is_coded ? DType::u8 : q_latent.dtype(),
+            {-1, is_coded ? latent_row_bytes(rank, rope) : rank + rope}, "cache");
     for (const LatentSequence& sequence : sequences) check_sequence(sequence, cache, tokens);
-    return {.heads = heads, .rank = rank, .rope = columns - rank, .scale = scale};
+    return {.heads = heads, .rank = rank, .rope = rope, .scale = scale};
 }
 
 template <class T>
@@ -61,16 +67,22 @@ std::span<cpu::LatentTask<T>> tasks_of(Context& context, const cpu::LatentSizes&
                                        const LatentPages& cache,
                                        std::span<const LatentSequence> sequences, Tensor& u) {
     const auto tasks = context.workspace.take<cpu::LatentTask<T>>(int64_t(sequences.size()));
+    const bool is_coded = cache.rows.dtype() == DType::u8;
+    cpu::PagedKeys<T> keys = {.rows = {}, .codes = {}, .pages = nullptr, .shift = cache.shift};
+    if (is_coded) {
+        keys.codes = {cache.rows.data_as<uint8_t>(), cache.rows.row_stride()};
+    } else {
+        keys.rows = {cache.rows.data_as<T>(), cache.rows.row_stride()};
+    }
     for (size_t s = 0; s < sequences.size(); ++s) {
         const LatentSequence& sequence = sequences[s];
         const int64_t first = sequence.first_query;
+        keys.pages = sequence.pages.data();
         tasks[s] = {.sizes = sizes,
                     .q_latent = {q_latent.data_as<T>() + first * q_latent.row_stride(),
                                  q_latent.row_stride()},
                     .q_pe = {q_pe.data_as<T>() + first * q_pe.row_stride(), q_pe.row_stride()},
-                    .keys = {.rows = {cache.rows.data_as<T>(), cache.rows.row_stride()},
-                             .pages = sequence.pages.data(),
-                             .shift = cache.shift},
+                    .keys = keys,
                     .u = {u.data_as<T>() + first * u.row_stride(), u.row_stride()},
                     .length = sequence.length,
                     .query_count = sequence.query_count};

@@ -15,7 +15,7 @@ inline constexpr int64_t kLatentPageRows = 64;
 /// One layer of the latent cache: pages of kLatentPageRows rows, page after page.
 struct LatentPages {
     Tensor rows;  // [pages·64, kv_lora_rank + rope] bf16|f32|f64: c after its norm, then k_pe after
-                  // rotation
+                  // rotation; or [pages·64, bytes] u8: latent_rows.h, for queries in bf16
     /// Position p of a sequence is kept in slot p + shift of its pages. An MTP module keeps its
     /// rows one slot late, see docs/engine.md.
     int64_t shift = 0;

@@ -82,10 +82,11 @@ EngineOptions with_pages(const model::Model& model, int64_t pages) {
 }
 
 Outcome alone(Context& context, const model::Model& model, const Request& request,
-              AttentionForms attention = AttentionForms::absorbed) {
+              const EngineOptions& like = {}) {
     Outcome outcome;
     EngineOptions options = with_pages(model, 16);
-    options.attention = attention;
+    options.attention = like.attention;
+    options.fp8_cache = like.fp8_cache;
     Engine engine(context, model, options);
     engine.submit(listening(outcome, request));
     while (engine.step()) {
@@ -125,7 +126,11 @@ TEST_CASE("engine: a request's text and log-probabilities have the bits of runni
             options.adaptive_drafts = random.below(2) == 0;
             if (random.below(3) == 0) options.draft_source = DraftSource::prompt_lookup;
             options.share_prefixes = random.below(3) > 0;
-            if (seed % 2 == 1) options.attention = AttentionForms::expanded;
+            if (seed % 3 == 1) options.attention = AttentionForms::expanded;
+            if (seed % 3 == 2) {
+                options.fp8_cache = true;
+                options.cache_bytes = 9 * cache_page_bytes(model, true);
+            }
             Engine engine(machine.context, model, options);
             std::map<RequestId, std::pair<Request, Outcome>> all;
             for (int submitted = 0; submitted < 14 || engine.step();) {
@@ -141,8 +146,7 @@ TEST_CASE("engine: a request's text and log-probabilities have the bits of runni
             }
             for (const auto& [id, entry] : all) {
                 CAPTURE(id);
-                const Outcome expected =
-                    alone(single.context, model, entry.first, options.attention);
+                const Outcome expected = alone(single.context, model, entry.first, options);
                 const Outcome& outcome = entry.second;
                 CHECK(outcome.finishes == 1);
                 CHECK(outcome.result.tokens == expected.result.tokens);
@@ -307,6 +311,38 @@ TEST_CASE("engine: a long prompt's form of attention depends on the prompt alone
         // first, the fourth those that are expanded in both.
         CHECK(stats.reused_tokens == (options.share_prefixes ? 2240 + 2048 : 0));
     }
+}
+
+TEST_CASE(
+    "engine: a cache in FP8 takes half the memory and changes the text's probability little") {
+    test::Machine machine;
+    const model::Model model = random_model(machine.context, DType::bf16);
+    const auto& config = model.config;
+    CHECK(cache_page_bytes(model, true) ==
+          64 * (config.kv_lora_rank + 4 + 2 * config.qk_rope_head_dim) *
+              (config.num_hidden_layers + config.num_nextn_predict_layers));
+    model::ModelConfig v3 = model::preset("v3-671b");
+    CHECK(model::latent_bytes(v3, DType::bf16) == 1152);
+    CHECK(model::latent_bytes(v3, DType::f8_e4m3) == 644);
+    Request request{.prompt = ids_of(300, 4), .max_new_tokens = 1};
+    request.prompt_logprobs = true;
+    const auto plain = alone(machine.context, model, request).result.prompt_logprobs;
+    const auto coded =
+        alone(machine.context, model, request, {.fp8_cache = true}).result.prompt_logprobs;
+    REQUIRE(coded.size() == plain.size());
+    // Random weights choose other experts at the slightest change, so single tokens may move a lot.
+    double change = 0;
+    for (size_t i = 0; i < plain.size(); ++i) {
+        change += std::abs(double(coded[i] - plain[i])) / double(plain.size());
+    }
+    CHECK(change > 0);  // it is another cache
+    CHECK(change < 0.25);
+    EngineOptions both = {.attention = AttentionForms::expanded, .fp8_cache = true};
+    CHECK_THROWS_WITH_AS(Engine(machine.context, model, both), doctest::Contains("bits of score"),
+                         Error);
+    const model::Model wide = random_model(machine.context, DType::f32);
+    CHECK_THROWS_WITH_AS(Engine(machine.context, wide, {.fp8_cache = true}),
+                         doctest::Contains("bf16"), Error);
 }
 
 TEST_CASE("engine: one prompt asked for many times is computed once") {

@@ -10,6 +10,7 @@
 #include "ops/cpu/attention_latent.h"
 
 #include "ops/cpu/attention_softmax.h"
+#include "ops/cpu/float8_simd.h"
 
 namespace hadal::ops::cpu {
 
@@ -112,51 +113,78 @@ bool scores_by_key(const QueryRows<T>& rows) {
            (Numbers<T>::kRows == kPanel || rows.count > kPanel / 2);
 }
 
-/// Keys [begin, begin + count). True if their scores are made as well.
+/// Keys' rows from codes. Scales are powers of two, so that a bf16 holds every value.
 template <class T>
-bool load_keys(const LatentTask<T>& task, int64_t begin, int64_t count, LatentScratch<T>& scratch) {
+void decode_rows(const PagedKeys<T>& keys, const LatentSizes& sizes, int64_t row, int64_t count,
+                 typename Numbers<T>::Packed* to, int64_t to_stride) {
+    if constexpr (sizeof(T) == 2) {
+        using V = Lanes<float>;
+        for (int64_t end = row + count; row < end; ++row, to += to_stride) {
+            const uint8_t* codes = keys.codes.at(row);
+            float scale;
+            __builtin_memcpy(&scale, codes + sizes.rank, sizeof(scale));
+            for_each_vector<V>(sizes.rank, [&](int64_t i, auto part) {
+                const V value = load_codes<Code::e4m3, V>(codes + i, part) * V::all(scale);
+                store(to + i, value, part);
+            });
+            const auto* k_pe =
+                reinterpret_cast<const bf16*>(codes + sizes.rank + int64_t(sizeof(scale)));
+            convert_values(k_pe, sizes.rope, to + sizes.rank);
+        }
+    }
+}
+
+/// Keys [begin, begin + count), and their scores where they are made by key.
+template <class T>
+void load_keys(const LatentTask<T>& task, int64_t begin, int64_t count, LatentScratch<T>& scratch) {
     using N = Numbers<T>;
     const QueryRows<T>& rows = scratch.rows;
     const PagedKeys<T>& keys = task.keys;
     const int64_t width = task.sizes.rank + task.sizes.rope, depth = padded_keys<T>(count);
     scratch.keys.depth = depth;
+    const bool by_key = scores_by_key(rows);
+    const auto pack = [&](const typename N::Packed* from, int64_t stride, int64_t first,
+                          int64_t packed) {
+        pack_values(from, stride, packed, first, scratch);
+        if (by_key) {
+            multiply<T>(
+                {from, stride, scratch.q_panel, 0, scratch.scores_by_key + first * kPanel, kPanel},
+                packed, kPanel, rows.k_depth, false);
+        } else {
+            pack_transposed<T>(from, stride, packed, rows.k_depth,
+                               scratch.keys.k + first * rows.k_depth);
+        }
+    };
     if constexpr (sizeof(typename N::Packed) == sizeof(T)) {
         // Whole steps of whole pages are packed where they lie.
         if (count == depth && width == rows.k_stride && rows.v_width <= width && keys.shift == 0 &&
-            keys.rows.stride % N::kPair == 0) {
-            const bool by_key = scores_by_key(rows);
+            keys.rows.data != nullptr && keys.rows.stride % N::kPair == 0) {
             for (int64_t first = 0, run; first < count; first += run) {
                 run = keys.adjacent(begin + first, count - first);
-                const T* from = keys.rows.at(keys.row_of(begin + first));
-                pack_values(from, keys.rows.stride, run, first, scratch);
-                if (by_key) {
-                    multiply<T>({from, keys.rows.stride, scratch.q_panel, 0,
-                                 scratch.scores_by_key + first * kPanel, kPanel},
-                                run, kPanel, rows.k_depth, false);
-                } else {
-                    pack_transposed<T>(from, keys.rows.stride, run, rows.k_depth,
-                                       scratch.keys.k + first * rows.k_depth);
-                }
+                pack(keys.rows.at(keys.row_of(begin + first)), keys.rows.stride, first, run);
             }
-            return by_key;
+            return;
         }
     }
     for (int64_t first = 0, run; first < count; first += run) {
         run = keys.adjacent(begin + first, count - first);
-        copy_rows(keys.rows.at(keys.row_of(begin + first)), keys.rows.stride, run, width,
-                  scratch.copied + first * scratch.copied_stride, scratch.copied_stride);
+        const int64_t row = keys.row_of(begin + first);
+        auto* to = scratch.copied + first * scratch.copied_stride;
+        if (keys.rows.data == nullptr) {
+            decode_rows(keys, task.sizes, row, run, to, scratch.copied_stride);
+        } else {
+            copy_rows(keys.rows.at(row), keys.rows.stride, run, width, to, scratch.copied_stride);
+        }
     }
     zero_padding(scratch.copied, scratch.copied_stride, count, width, depth);
-    pack_values(scratch.copied, scratch.copied_stride, depth, 0, scratch);
-    pack_transposed<T>(scratch.copied, scratch.copied_stride, depth, rows.k_depth, scratch.keys.k);
-    return false;
+    pack(scratch.copied, scratch.copied_stride, 0, depth);
 }
 
 /// Scores by key → by row, as the softmax takes them.
 template <class T>
-void turn_scores(int64_t keys, LatentScratch<T>& scratch) {
+void turn_scores(LatentScratch<T>& scratch) {
     using U = Unit<typename Numbers<T>::Sum>;
-    transpose(reinterpret_cast<const U*>(scratch.scores_by_key), kPanel, keys, kPanel,
+    transpose(reinterpret_cast<const U*>(scratch.scores_by_key), kPanel, scratch.keys.depth, kPanel,
               reinterpret_cast<U*>(scratch.softmax.scores), kKeyBlock);
 }
 
@@ -170,13 +198,14 @@ void attend_split(const LatentTask<T>& task, const LatentPiece& piece, int64_t s
     const int64_t split_end = (split + 1) * kLatentSplit, most = seen[rows.count - 1];
     const int64_t end = most < split_end ? most : split_end;
     reset(rows);
-    if (scores_by_key(rows)) {
+    const bool by_key = scores_by_key(rows);
+    if (by_key) {
         pack_transposed<T>(rows.q, rows.k_stride, kPanel, rows.k_depth, scratch.q_panel);
     }
     for (int64_t block = split * kLatentSplit; block < end; block += kKeyBlock) {
         const int64_t keys = end - block < kKeyBlock ? end - block : kKeyBlock;
-        const bool is_scored = load_keys(task, block, keys, scratch);
-        if (is_scored) turn_scores(keys, scratch);
+        load_keys(task, block, keys, scratch);
+        if (by_key) turn_scores(scratch);
         for (int64_t first = 0; first < rows.count; first += kRowBlock) {
             const auto visible = [&](int64_t r) {
                 const int64_t open = seen[first + r] - block;
@@ -185,7 +214,7 @@ void attend_split(const LatentTask<T>& task, const LatentPiece& piece, int64_t s
             const int64_t left = rows.count - first < kRowBlock ? rows.count - first : kRowBlock;
             if (visible(left - 1) == 0) continue;
             const int64_t depth = padded_keys<T>(visible(left - 1));
-            if (is_scored) {
+            if (by_key) {
                 take_values(rows, first, scratch.keys, depth, visible, scratch.softmax);
             } else {
                 attend(rows, first, scratch.keys, depth, visible, scratch.softmax);

@@ -29,8 +29,9 @@ struct LatentSizes {
 /// table names.
 template <class T>
 struct PagedKeys {
-    Rows<const T> rows;    // [pages·kLatentPage, rank + rope]
-    const int32_t* pages;  // of the sequence
+    Rows<const T> rows;         // [pages·kLatentPage, rank + rope], or no memory:
+    Rows<const uint8_t> codes;  // [pages·kLatentPage, bytes], see ops/latent_rows.h; T is bf16 then
+    const int32_t* pages;       // of the sequence
     int64_t shift;
 
     int64_t row_of(int64_t key) const {
