@@ -65,7 +65,7 @@ export class AnswerBuilder {
             content: this.content,
             reasoning: this.reasoning,
             stats: this.stats(now),
-            ...(this.scores.length > 0 ? { scores: this.scores } : {}),
+            ...(this.scores.length > 0 ? { scores: [...this.scores] } : {}), // what is drawn never changes
             ...(this.finish !== undefined ? { finish: this.finish } : {}),
         };
     }

@@ -56,6 +56,14 @@ describe('an answer', () => {
             },
         });
     });
+    it('leaves what it gave before as it was', () => {
+        const builder = new AnswerBuilder(0);
+        const one = delta({ content: 'a' }, { logprobs: { content: [{ token: 'a', logprob: -1 }] } });
+        builder.take(one, 1);
+        const before = builder.message(1);
+        builder.take(one, 2);
+        expect([before.scores?.length, builder.message(2).scores?.length]).toEqual([1, 2]);
+    });
     it('shows the bytes of a token that is a part of a letter', () => {
         const builder = new AnswerBuilder(0);
         const top_logprobs = [
