@@ -3,10 +3,12 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 
 #include "core/error.h"
+#include "core/large_pages.h"
 
 using hadal::Error;
 using hadal::FileMap;
@@ -42,6 +44,18 @@ TEST_CASE("file_map: a file of any length maps, and a vector load over its end i
         for (int i = 1; i < 64; ++i) sum += int(last[i]);
         CHECK(sum == 0);
     }
+}
+
+TEST_CASE("file_map: a file begins where a large page may begin, two of them too") {
+    const Scratch scratch;
+    hadal::write_file_atomically(scratch.path / "a", std::string(hadal::kLargePage + 5000, 'x'));
+    const auto first = FileMap::open(scratch.path / "a"),
+               second = FileMap::open(scratch.path / "a");
+    for (const auto& map : {first, second}) {
+        CHECK(reinterpret_cast<uintptr_t>(map->bytes().data()) % hadal::kLargePage == 0);
+        CHECK(map->text().back() == 'x');
+    }
+    CHECK(first->bytes().data() != second->bytes().data());
 }
 
 TEST_CASE("file_map: what cannot be opened is named with the system's reason") {
