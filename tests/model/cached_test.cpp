@@ -1,9 +1,13 @@
 // Generation over the latent cache: the golden's tokens, and bits that depend on nothing but the
 // sequence itself.
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "core/random.h"
+#include "model/rotary_scaling.h"
 #include "model/support.h"
+#include "ops/convert.h"
 #include "ops/cross_entropy.h"
 
 using namespace hadal;
@@ -183,4 +187,46 @@ TEST_CASE(
     forward_cached(machine.context, model, cache.layers, ids_tensor({ids.begin() + 67, ids.end()}),
                    {&sequence, 1}, again);
     CHECK(same_bits(hidden.rows(67, 3), again));
+}
+
+TEST_CASE("cached: the last rows of 128K positions, in both forms of attention and in FP8") {
+    constexpr int64_t kPositions = 131072, kRows = 3;
+    test::Machine machine(3);
+    Model model = load_model(test::golden_path("base"), DType::f32);
+    model.cos_sin = rotary_table(model.config, kPositions, DType::f32);
+    const auto ids = some_ids(kRows, model.config.vocab_size, 4);
+    const auto run = [&](const Model& with, DType cache_dtype, int64_t expanded) {
+        Cache cache(with.config, {kPositions}, cache_dtype);
+        const int64_t columns = with.config.latent_dim();
+        for (Tensor& layer : cache.layers.layers) {
+            if (cache_dtype == DType::f8_e4m3) {
+                std::ranges::fill(layer.values<uint8_t>(), uint8_t(0));
+                continue;
+            }
+            for (int64_t i = 0; i < layer.shape()[0] * columns; ++i) {
+                const float value = float(int32_t(mix_bits(uint64_t(i)) >> 32)) * 0x1p-31f;
+                layer.data_as<float>()[i] = value;
+            }
+        }
+        const CachedSequence sequence = {.pages = cache.pages[0],
+                                         .length = kPositions - kRows,
+                                         .query_count = kRows,
+                                         .expanded = expanded};
+        Tensor hidden =
+            Tensor::zeros({kRows, with.config.hidden_size}, with.weights.embed_tokens.dtype());
+        forward_cached(machine.context, with, cache.layers, ids_tensor(ids), {&sequence, 1},
+                       hidden);
+        return hidden;
+    };
+    const Tensor absorbed = run(model, DType::f32, 0);
+    const Tensor expanded = run(model, DType::f32, kPositions);
+    const Tensor mixed = run(model, DType::f32, kPositions - 1);
+    CHECK(test::excess(absorbed.values<float>(), expanded.values<float>(), 1e-5) < 1e-4);
+    CHECK(same_bits(mixed.rows(0, kRows - 1), expanded.rows(0, kRows - 1)));
+    CHECK_FALSE(same_bits(absorbed, expanded));  // they are two forms
+    Model narrow = load_model(test::golden_path("base"), DType::bf16);
+    narrow.cos_sin = model.cos_sin;
+    Tensor coded = Tensor::zeros(absorbed.shape(), DType::f32);
+    ops::convert(machine.context, run(narrow, DType::f8_e4m3, 0), coded);
+    for (const float value : coded.values<float>()) CHECK(std::isfinite(value));
 }
