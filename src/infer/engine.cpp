@@ -25,11 +25,11 @@ DType cache_dtype(const model::Model& model, bool fp8_cache) {
 SchedulerOptions scheduler_options(const model::Model& model, const EngineOptions& options) {
     const auto refuse = [](const std::string& what) { throw Error(Error::Kind::usage, what); };
     const int64_t bytes = cache_page_bytes(model, options.fp8_cache);
-    if (options.fp8_cache && model.weights.embed_tokens.dtype() != DType::bf16) {
-        refuse("a cache in FP8 needs a model that computes in bf16");
-    }
     if (options.fp8_cache && options.attention == AttentionForms::expanded) {
         refuse("a cache in FP8 cannot keep what --attention expanded promises, the bits of score");
+    }
+    if (options.fp8_cache && model.weights.embed_tokens.dtype() != DType::bf16) {
+        refuse("a cache in FP8 needs a model that computes in bf16");
     }
     if (options.cache_bytes < bytes) {
         refuse(concat("a cache of ", options.cache_bytes, " bytes holds no page of ", kPageTokens,
