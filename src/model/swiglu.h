@@ -20,13 +20,19 @@ struct SwigluInputs {
 };
 
 /// Keeps gate and up, whose values are there, and computes the product.
-void swiglu(Context& context, SwigluInputs inputs, Operand& product);
+void swiglu(Context& context, SwigluInputs inputs,
+            Operand& product);  // [rows, intermediate]
 
 /// The product again, from what was kept.
-void swiglu_again(Context& context, SwigluInputs inputs, Operand& product);
+void swiglu_again(Context& context, SwigluInputs inputs,
+                  Operand& product);  // [rows, intermediate]
 
 /// Gradients at what was kept; d_weight is empty where the weight is.
-void swiglu_backward(Context& context, const Tensor& d_product, SwigluInputs inputs,
-                     Operand& d_gate, Operand& d_up, Tensor& d_weight);
+void swiglu_backward(Context& context,
+                     const Tensor& d_product,  // [rows, intermediate]
+                     SwigluInputs inputs,
+                     Operand& d_gate,    // [rows, intermediate]
+                     Operand& d_up,      // [rows, intermediate]
+                     Tensor& d_weight);  // [rows] f32
 
 }  // namespace hadal::model

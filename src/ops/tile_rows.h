@@ -22,13 +22,14 @@ class TileRows {
         : TileRows(q, formats::TiledMatrix(q)) {}  // a handle: the memory is the caller's
 
     template <Isa isa>
-    void quantize(const bf16* values, int64_t row) const {
+    void quantize(const bf16* values,  // [columns]
+                  int64_t row) const {
         cpu::quantize_row_tiles<isa, bf16>(
             {values, columns_, codes_ + row * codes_stride_, columns_, 1, columns_}, width_, rule_,
             scale_ + row * scale_stride_, 0);
     }
     template <Isa isa>
-    void dequantize(int64_t row, bf16* values) const {
+    void dequantize(int64_t row, bf16* values) const {  // [columns]
         cpu::dequantize_row<isa>(codes_ + row * codes_stride_, rule_.code,
                                  scale_ + row * scale_stride_, width_, columns_, values);
     }
@@ -43,9 +44,9 @@ class TileRows {
           width_(q.tiling.columns == 0 ? std::max<int64_t>(1, columns_) : q.tiling.columns),
           rule_(rule_of(q)) {}
 
-    uint8_t* codes_;
+    uint8_t* codes_;  // [rows, columns]
     int64_t codes_stride_;
-    float* scale_;
+    float* scale_;  // [rows, ⌈columns / width⌉]
     int64_t scale_stride_;
     int64_t columns_;
     int64_t width_;

@@ -20,9 +20,9 @@ struct ScaleRule {
 /// Rows of x, stored as T, and where their codes go.
 template <class T>
 struct QuantizedRows {
-    const T* x;
+    const T* x;  // [rows, columns]
     int64_t x_stride;
-    uint8_t* codes;
+    uint8_t* codes;  // [rows, columns]
     int64_t codes_stride;
     int64_t rows;
     int64_t columns;
@@ -30,14 +30,14 @@ struct QuantizedRows {
 
 /// Codes and tiles of one row, and where the same columns' codes in tiles of one column go.
 struct CodeColumns {
-    const uint8_t* codes;
+    const uint8_t* codes;  // [rows, columns]
     int64_t codes_stride;
     Code code;
     const float* row_scale;  // of the tile in which the first column lies
     int64_t row_scale_stride;
     int64_t tile_width;      // a multiple of kCodeStrip, or all columns lie in one tile
     int64_t column_in_tile;  // of the first
-    uint8_t* to;
+    uint8_t* to;             // [rows, columns]
     int64_t to_stride;
     int64_t rows;
     int64_t columns;
