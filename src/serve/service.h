@@ -26,7 +26,7 @@ namespace hadal::serve {
 
 struct ServiceOptions {
     std::string model_name;
-    std::vector<std::string> aliases = {};  // further names that requests may use
+    std::vector<std::string> aliases = {};             // further names that requests may use
     std::optional<chat::Template> chat_template = {};  // else the tokenizer's, else V3's
     infer::EngineOptions engine = {};
     RequestLimits limits = {};
@@ -86,14 +86,15 @@ class Service {
     GrammarCache grammars_;
     Workers writer_{1};  // makes the answers' texts
     EngineLoop loop_;
-    Workers preparers_{2};  // read requests
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 
     std::mutex mutex_;  // guards what follows
     std::mt19937_64 random_;
     std::vector<std::weak_ptr<Generation>> generations_;
     std::condition_variable_any stopped_;
-    std::jthread ticker_;  // last: it uses all of the above
+    // Last, and so the first to end: both use all of the above, the generations too.
+    Workers preparers_{2};  // read requests
+    std::jthread ticker_;
 };
 
 }  // namespace hadal::serve
