@@ -18,6 +18,7 @@
 #include "core/error.h"
 #include "core/file_map.h"
 #include "http/server.h"
+#include "infer/text_prompt.h"
 #include "model/rotary_scaling.h"
 #include "serve/gate.h"
 #include "text/bpe_train.h"
@@ -77,10 +78,12 @@ size_t stream_over_http(uint16_t port, int stream, int64_t tokens) {
     return answer.size();
 }
 
+/// The engine requests that the API makes of the same texts.
 void run_bare(serve::EngineLoop& loop, const text::Tokenizer& tokenizer, const Load& load) {
     for (int stream = 0; stream < load.streams; ++stream) {
         infer::Request request;
-        request.prompt = tokenizer.encode(prompt_of(stream));
+        request.prompt = infer::prompt_ids(tokenizer, prompt_of(stream));
+        request.num_ids = tokenizer.vocab_size();  // of the model's many, only these are chosen
         request.max_new_tokens = load.tokens;
         request.sampling.temperature = 0;
         request.on_token = [](const infer::GeneratedToken&) { return true; };
