@@ -280,7 +280,7 @@ def main():
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2, help="of the engine")
-    parser.add_argument("--growth", type=float, default=0.05, help="share that memory may grow after the first fifth")
+    parser.add_argument("--growth", type=float, default=0.15, help="share that memory may grow after the first fifth: the allocator's slack")
     parser.add_argument("--key-file", required=True, help=f"written here, with the key {KEY}")
     arguments = parser.parse_args()
     with open(arguments.key_file, "w") as file:
