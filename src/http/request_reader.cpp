@@ -36,6 +36,20 @@ std::string_view view(beast::string_view text) {
     return {text.data(), text.size()};
 }
 
+bool is_hex_digit(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/// A whole line at the beginning, which is not the last chunk's. Beast waits behind it for the end
+/// of a quoted string, and counts the chunk each time that it looks again.
+bool holds_whole_chunk_head(std::string_view input) {
+    constexpr std::string_view kEnd = "\r\n";
+    if (input.starts_with(kEnd)) input.remove_prefix(kEnd.size());  // of the chunk before
+    const size_t size = input.find_first_not_of('0');
+    return size != std::string_view::npos && is_hex_digit(input[size]) &&
+           input.find(kEnd) != std::string_view::npos;
+}
+
 bool same_word(beast::string_view a, std::string_view b) {
     return beast::iequals(a, beast::string_view(b.data(), b.size()));
 }
@@ -162,7 +176,8 @@ void RequestReader::read_body() {
         if (error) refuse(error);
         if (taken == 0) break;
     }
-    // What waits here is the head of a chunk, or trailers.
+    // What waits here is the head of a chunk, or the last one's with the trailers behind it.
+    if (!request.is_done() && holds_whole_chunk_head(input_)) refuse(400, "a malformed chunk");
     if (!request.is_done() && input_.size() > max_header_bytes_) {
         refuse(400, "the head of a chunk is too long");
     }
