@@ -31,6 +31,7 @@
 #include <immintrin.h>
 
 #include "ops/cpu/amx_block.h"
+#include "ops/cpu/amx_row_copy.h"
 #include "ops/cpu/int4_pack512.h"
 #include "ops/cpu/matmul_ahead.h"
 #include "ops/cpu/matmul_pack512.h"
@@ -45,7 +46,7 @@ constexpr int64_t kMostLines = 4;  // fetched ahead at a step: more would only w
 // Shares of L2 (2 MiB on every processor that has tiles).
 constexpr int64_t kPackedBytes = int64_t(512) << 10;   // columns packed at a time
 constexpr int64_t kRowsBytes = int64_t(512) << 10;     // rows packed at a time, where they must be
-constexpr int64_t kSums = int64_t(128) << 10;          // partial sums between blocks of k
+constexpr int64_t kSums = int64_t(256) << 10;          // partial sums between blocks of k
 constexpr int64_t kMostSide = 1024;                    // of a tile of the plan
 constexpr int64_t kTailBytes = kMostSide * kStep * 2;  // rows' last values of k, filled with zeros
 
@@ -90,7 +91,8 @@ struct Pending {
 /// there is one.
 template <class Out, int row_tiles, int column_tiles>
 void multiply_tiles(const Tiles& rows, const std::byte* tail, const Tiles& columns, int64_t steps,
-                    Fetched& fetched, Pending<Out>& pending, bool first, std::byte* sums) {
+                    Fetched& fetched, RowCopy& copied, Pending<Out>& pending, bool first,
+                    std::byte* sums) {
     asm volatile("" ::: "memory");  // the tile loads below are opaque to the compiler
     if (first) {
         _tile_zero(0);
@@ -125,6 +127,7 @@ void multiply_tiles(const Tiles& rows, const std::byte* tail, const Tiles& colum
     const int64_t pending_rows = steps == 0 ? 0 : (pending.rows + steps - 1) / steps;
     for (int64_t i = 0; i < steps; ++i, a += rows.step, b += columns.step) {
         fetched.fetch();
+        copied.copy();
         step(a, rows.stride, rows.next, b);
         pending.store(pending_rows);
     }
@@ -318,6 +321,11 @@ class TileProduct {
         int64_t index = 0;
         for (int64_t m = 0; m < tile_.m_count; m += kBlock) {
             const int64_t rows = least(kBlock, tile_.m_count - m);
+            if (copies_rows()) {
+                if (m == 0) copied_ = row_copy(0, k, k_end);
+                copied_.finish();
+                copied_ = row_copy(m + kBlock, k, k_end);
+            }
             fetched_.rows = rows_ahead(m, k, k_end);
             for (int64_t n = 0; n < tile_.n_count; n += kBlock, ++index) {
                 const BlockShape shape = {{least(16, rows), rows > 16 ? rows - 16 : 0},
@@ -334,6 +342,24 @@ class TileProduct {
         }
         pending_.store(kBlock);
         pending_ = {};
+    }
+
+    /// Rows that do not lie well for L1 are copied where enough blocks use them.
+    bool copies_rows() const {
+        return product_.a.k_contiguous && rows_crowd(product_.a.stride * 2) && blocks_across() >= 4;
+    }
+    /// Of block row m, to one of two places that take turns.
+    RowCopy row_copy(int64_t m, int64_t k, int64_t k_end) const {
+        if (m >= tile_.m_count) return {};
+        return {reinterpret_cast<const std::byte*>(row_of(m) + k),
+                product_.a.stride * 2,
+                least(kBlock, tile_.m_count - m),
+                k_end - k,
+                copied_rows(m),
+                (k_end - k + kStep - 1) / kStep * blocks_across()};
+    }
+    std::byte* copied_rows(int64_t m) const {
+        return rows_ + m / kBlock % 2 * (kMultiplied * kBlock * 2);
     }
 
     int64_t blocks_across() const {
@@ -361,7 +387,7 @@ class TileProduct {
     /// Where rows are not packed: the next 32, or the next tile's first.
     Ahead rows_ahead(int64_t m, int64_t k, int64_t k_end) const {
         const int64_t steps = (k_end - k + kStep - 1) / kStep * blocks_across();
-        const int64_t after = m + kBlock;
+        const int64_t after = m + (copies_rows() ? 2 * kBlock : kBlock);
         Ahead ahead;
         if (after < tile_.m_count) {
             if (!product_.a.k_contiguous) return {};
@@ -402,17 +428,19 @@ class TileProduct {
 
     void multiply_block(int64_t m, int64_t n, int64_t k, int64_t k_end, const BlockShape& shape,
                         std::byte* sums) {
-        const bool straight = product_.a.k_contiguous;
+        const bool copied = copies_rows();
+        const bool straight = product_.a.k_contiguous && !copied;
         const bool tailed = straight && k_end == pack_end_ && (k_end - k) % kStep != 0;
         const std::byte* tail = tailed ? tail_ + m * 64 : nullptr;
         const int64_t steps = (k_end - k + (tailed ? 0 : kStep - 1)) / kStep;
-        const Tiles rows = straight ? Tiles{reinterpret_cast<const std::byte*>(row_of(m) + k), 64,
-                                            product_.a.stride * 2, product_.a.stride * 32}
-                                    : Tiles{packed_row_tile(m, k), kTileBytes, 64,
-                                            packed_row_tile(16, k) - packed_row_tile(0, k)};
+        const Tiles rows = copied     ? Tiles{copied_rows(m), 2 * kTileBytes, 64, kTileBytes}
+                           : straight ? Tiles{reinterpret_cast<const std::byte*>(row_of(m) + k), 64,
+                                              product_.a.stride * 2, product_.a.stride * 32}
+                                      : Tiles{packed_row_tile(m, k), kTileBytes, 64,
+                                              packed_row_tile(16, k) - packed_row_tile(0, k)};
         const Tiles columns = {strip(n, k), 64 * width_, 4 * width_, strip(16, k) - strip(0, k)};
         const auto run = [&](auto function) {
-            function(rows, tail, columns, steps, fetched_, pending_, k == 0, sums);
+            function(rows, tail, columns, steps, fetched_, copied_, pending_, k == 0, sums);
         };
         if (shape.rows[1] > 0 && shape.columns[1] > 0) {
             run(multiply_tiles<Out, 2, 2>);
@@ -480,6 +508,7 @@ class TileProduct {
     int64_t pack_begin_ = 0;  // k that is packed now
     int64_t pack_end_ = 0;
     Fetched fetched_;
+    RowCopy copied_;
     Pending<Out> pending_;
     std::byte* packed_;  // columns
     std::byte* rows_;
