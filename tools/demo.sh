@@ -49,7 +49,7 @@ say "4. Exact match on tasks that were held out"
 "$hadal" eval "$model" --data "$out/corpus/evaluation.jsonl"
 
 say "5. Speculation with the MTP module"
-"$hadal" generate "$model" -p "Once upon a time, there was a" -n 200 --speculate 1 --json > "$out/speculated.json"
+"$hadal" generate "$model" -p "Once upon a time, there was a" -n 200 --speculate always:1 --json > "$out/speculated.json"
 "$hadal" generate "$model" -p "Once upon a time, there was a" -n 200 --speculate off --json > "$out/plain.json"
 python3 - "$out" << 'PYTHON'
 import json, sys

@@ -38,6 +38,7 @@ infer::EngineOptions engine_options(const Arguments& arguments, const TextModel&
             .max_step_tokens = arguments.integer("--max-step-tokens", 1, 1 << 20),
             .draft_tokens = guesses.draft_tokens,
             .draft_source = guesses.source,
+            .adaptive_drafts = guesses.adaptive,
             .attention = attention_forms(arguments),
             .fp8_cache = is_cache_fp8(arguments)};
 }

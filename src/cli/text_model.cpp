@@ -48,31 +48,42 @@ TextModel text_model_argument(const Arguments& arguments, int64_t positions) {
 }
 
 Option speculate_option() {
-    return {
-        .name = "--speculate",
-        .value = "off|K|text:K",
-        .help = "tokens guessed per step, by the MTP module (default 1) or from the text itself"};
+    return {.name = "--speculate",
+            .value = "off|K|always:K|text:K",
+            .help =
+                "tokens guessed per step, by the MTP module (default 1) or from the text itself; "
+                "fewer where guesses do not pay, except with always"};
 }
 
-/// --speculate: "off", how many tokens the MTP module guesses, or "text:" and how many are looked
-/// up in the text itself. Without the option: one by the module where the model has one.
-Speculation speculation_argument(const Arguments& arguments, const model::ModelConfig& config) {
+/// The K of "--speculate KIND:K". Error(usage) if it is none.
+int64_t guesses_after(std::string_view kind, const std::string& value) {
     constexpr int64_t kMost = 16;
-    constexpr std::string_view kText = "text:";
+    int64_t count = 0;
+    const char* begin = value.data() + kind.size();
+    const auto [end, error] = std::from_chars(begin, value.data() + value.size(), count);
+    if (error != std::errc() || end != value.data() + value.size() || count < 1 || count > kMost) {
+        throw Error(Error::Kind::usage,
+                    concat("--speculate wants off, K, always:K or text:K with K from 1 to ", kMost,
+                           ", got '", value, "'"));
+    }
+    return count;
+}
+
+/// Without the option: one guess by the module where the model has one.
+Speculation speculation_argument(const Arguments& arguments, const model::ModelConfig& config) {
+    constexpr std::string_view kText = "text:", kAlways = "always:";
     if (!arguments.has("--speculate")) {
         return {.draft_tokens = config.num_nextn_predict_layers > 0 ? 1 : 0};
     }
     const std::string& value = arguments.text("--speculate");
     if (value == "off") return {};
-    if (!value.starts_with(kText)) return {arguments.integer("--speculate", 1, kMost)};
-    int64_t count = 0;
-    const char* begin = value.data() + kText.size();
-    const auto [end, error] = std::from_chars(begin, value.data() + value.size(), count);
-    if (error != std::errc() || end != value.data() + value.size() || count < 1 || count > kMost) {
-        throw Error(Error::Kind::usage,
-                    concat("--speculate text:K wants K from 1 to ", kMost, ", got '", value, "'"));
+    if (value.starts_with(kText)) {
+        return {guesses_after(kText, value), infer::DraftSource::prompt_lookup};
     }
-    return {count, infer::DraftSource::prompt_lookup};
+    if (value.starts_with(kAlways)) {
+        return {.draft_tokens = guesses_after(kAlways, value), .adaptive = false};
+    }
+    return {guesses_after("", value)};
 }
 
 std::optional<chat::Template> chat_template_argument(const Arguments& arguments) {
@@ -131,6 +142,7 @@ infer::GenerateOptions generate_options(const Arguments& arguments, const TextMo
     const Speculation guesses = speculation_argument(arguments, text_model.model.config);
     options.draft_tokens = guesses.draft_tokens;
     options.draft_source = guesses.source;
+    options.adaptive_drafts = guesses.adaptive;
     options.attention = attention_forms(arguments);
     options.fp8_cache = is_cache_fp8(arguments);
     return options;

@@ -26,6 +26,7 @@ TextModel text_model_argument(const Arguments& arguments, int64_t positions = 0)
 struct Speculation {
     int64_t draft_tokens = 0;
     infer::DraftSource source = infer::DraftSource::mtp;
+    bool adaptive = true;  // fewer guesses, or none, where they do not pay
 };
 Option speculate_option();
 Speculation speculation_argument(const Arguments& arguments, const model::ModelConfig& config);

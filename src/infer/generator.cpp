@@ -26,6 +26,7 @@ Engine& Generator::engine(const GenerateOptions& options) {
         .max_sequences = 1,
         .draft_tokens = draft_tokens,
         .draft_source = options.draft_source,
+        .adaptive_drafts = options.adaptive_drafts,
         .attention = options.attention,
         .fp8_cache = options.fp8_cache};
     if (engine_ == nullptr || wanted != engine_options_) {

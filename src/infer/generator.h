@@ -19,6 +19,7 @@ struct GenerateOptions {
     SamplingOptions sampling = {};
     int64_t draft_tokens = 0;  // per step at most; 0: no speculation
     DraftSource draft_source = DraftSource::mtp;
+    bool adaptive_drafts = true;  // fewer guesses, or none, where they do not pay
     AttentionForms attention = AttentionForms::absorbed;
     bool fp8_cache = false;
     /// Ids below this are chosen; 0: all. A head is often padded beyond the tokenizer's ids.

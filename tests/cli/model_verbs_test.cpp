@@ -153,6 +153,11 @@ TEST_CASE(
         CAPTURE(more[1]);
         CHECK(s.generate(more)["tokens"] == written["tokens"]);
     }
+    const json always = s.generate({"--speculate", "always:1"});
+    CHECK(always["tokens"] == written["tokens"]);
+    // A step gives its own token and perhaps the guessed one; only the last ones guess nothing.
+    const int64_t accepted = always["accepted_tokens"];
+    CHECK(always["draft_tokens"] >= int64_t(written["tokens"].size()) - 2 - accepted);
     const json ids = s.prompt_ids("Once upon");
     CHECK(run(kGenerate, {s.path("m"), "--tokens", s.file_of("ids.json", ids), "-n",
                           "12"})["tokens"] == written["tokens"]);
