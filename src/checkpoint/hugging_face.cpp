@@ -85,7 +85,10 @@ void require_readable(const std::filesystem::path& directory, std::string_view n
                        hadal::name(dtype), ", only as f32 or bf16: ", directory.string()));
 }
 
-constexpr std::string_view kInt4Packed = "_packed", kInt4Scale = "_scale", kInt4Shape = "_shape";
+constexpr std::string_view kPacked = "_packed", kPackedScale = "_scale", kPackedShape = "_shape";
+
+constexpr int64_t kPackedGroup = 32;  // weights under one scale, in INT4 as in INT8
+static_assert(formats::kInt4Group == kPackedGroup && formats::kInt8Group == kPackedGroup);
 
 }  // namespace
 
@@ -139,11 +142,14 @@ Tensor HuggingFace::load(std::string_view name) const {
 }
 
 Tensor HuggingFace::load(std::string_view name, DType dtype) const {
-    if (int4_shape(name)) {
-        require_readable(directory_, name, "in INT4", dtype);
-        const formats::Int4Matrix matrix = load_int4(name);
-        Tensor result = Tensor::uninitialized(matrix.shape(), dtype);
-        formats::dequantize_int4(matrix, result);
+    if (const auto packed = packed_weight(name)) {
+        require_readable(directory_, name, packed->bits == 4 ? "in INT4" : "in INT8", dtype);
+        Tensor result = Tensor::uninitialized(packed->shape, dtype);
+        if (packed->bits == 4) {
+            formats::dequantize_int4(load_int4(name), result);
+        } else {
+            formats::dequantize_int8(load_int8(name), result);
+        }
         return result;
     }
     const Tensor stored = load(name);
@@ -177,57 +183,70 @@ formats::TiledMatrix HuggingFace::load_tiles(std::string_view name) const {
     return {.codes = codes, .scale = scale, .tiling = formats::kBlockTiles};
 }
 
-std::optional<Shape> HuggingFace::int4_shape(std::string_view name) const {
-    const TensorInfo* packed = find(concat(name, kInt4Packed));
+std::optional<PackedWeight> HuggingFace::packed_weight(std::string_view name) const {
+    const TensorInfo* packed = find(concat(name, kPacked));
     if (packed == nullptr) return std::nullopt;
     const auto refuse = [&](std::string_view suffix, const std::string& problem) {
-        corrupt(path_of(*packed), concat("tensor ", printable(concat(name, suffix)), problem,
-                                         " (a weight in INT4 has _packed, _scale and _shape)"));
+        corrupt(path_of(*packed),
+                concat("tensor ", printable(concat(name, suffix)), problem,
+                       " (a weight in INT4 or INT8 has _packed, _scale and _shape)"));
     };
     const auto part = [&](std::string_view suffix) {
         const TensorInfo* info = find(concat(name, suffix));
         if (info == nullptr) refuse(suffix, " is missing");
         return info;
     };
-    const Shape& words = packed->shape;
-    if (packed->dtype != DType::i32 || words.rank() != 2 ||
-        words[1] % formats::kInt4WordsPerGroup != 0 || words[1] > INT64_MAX / 8) {
-        refuse(kInt4Packed, concat(" is ", words.text(), " ", hadal::name(packed->dtype),
-                                   ", not rows of whole groups of 32 codes in i32"));
+    const TensorInfo* scale = part(kPackedScale);
+    const TensorInfo* sizes = part(kPackedShape);
+    const Shape &words = packed->shape, &groups = scale->shape;
+    if (scale->dtype != DType::bf16 || groups.rank() != 2 || groups[1] > INT64_MAX / kPackedGroup) {
+        refuse(kPackedScale, concat(" is ", groups.text(), " ", hadal::name(scale->dtype),
+                                    ", not a scale in bf16 for each 32 of a row's weights"));
     }
-    const Shape shape{words[0], words[1] * formats::kInt4PerWord};
-    const TensorInfo* scale = part(kInt4Scale);
-    if (scale->dtype != DType::bf16 ||
-        scale->shape != Shape{shape[0], shape[1] / formats::kInt4Group}) {
-        refuse(kInt4Scale, concat(" is ", scale->shape.text(), " ", hadal::name(scale->dtype),
-                                  ", which is not a scale in bf16 for each 32 of ", shape.text()));
+    const Shape shape{groups[0], groups[1] * kPackedGroup};
+    // The bits follow from how many words a group takes.
+    const bool is_int4 = words.rank() == 2 && words[1] == groups[1] * formats::kInt4WordsPerGroup;
+    const bool is_int8 = words.rank() == 2 && words[1] == groups[1] * formats::kInt8WordsPerGroup;
+    if (packed->dtype != DType::i32 || (!is_int4 && !is_int8) || words[0] != groups[0]) {
+        refuse(kPacked,
+               concat(" is ", words.text(), " ", hadal::name(packed->dtype),
+                      ", which is neither INT4 nor INT8 of ", shape.text(), " packed in i32"));
     }
-    const TensorInfo* sizes = part(kInt4Shape);
     if (sizes->dtype != DType::i64 || sizes->shape != Shape{2}) {
-        refuse(kInt4Shape, concat(" is ", sizes->shape.text(), " ", hadal::name(sizes->dtype),
-                                  ", not two sizes in i64"));
+        refuse(kPackedShape, concat(" is ", sizes->shape.text(), " ", hadal::name(sizes->dtype),
+                                    ", not two sizes in i64"));
     }
-    return shape;
+    return PackedWeight{.bits = is_int4 ? 4 : 8, .shape = shape};
+}
+
+void HuggingFace::check_packed(std::string_view name, int bits) const {
+    const auto packed = packed_weight(name);
+    if (!packed || packed->bits != bits)
+        corrupt(directory_, concat("tensor ", printable(name), " is not stored in INT", bits));
+    const Tensor sizes = load(concat(name, kPackedShape));
+    const std::span<const int64_t> said = sizes.values<int64_t>();
+    if (said[0] != packed->shape[0] || said[1] != packed->shape[1]) {
+        corrupt(directory_,
+                concat("tensor ", printable(concat(name, kPackedShape)), " says [", said[0], ", ",
+                       said[1], "], but the codes are of a weight ", packed->shape.text()));
+    }
 }
 
 formats::Int4Matrix HuggingFace::load_int4(std::string_view name) const {
-    const auto shape = int4_shape(name);
-    if (!shape) corrupt(directory_, concat("tensor ", printable(name), " is not stored in INT4"));
-    const Tensor sizes = load(concat(name, kInt4Shape));
-    const std::span<const int64_t> said = sizes.values<int64_t>();
-    if (said[0] != (*shape)[0] || said[1] != (*shape)[1]) {
-        corrupt(directory_,
-                concat("tensor ", printable(concat(name, kInt4Shape)), " says [", said[0], ", ",
-                       said[1], "], but the codes are of a weight ", shape->text()));
-    }
-    return {.packed = load(concat(name, kInt4Packed)), .scale = load(concat(name, kInt4Scale))};
+    check_packed(name, 4);
+    return {.packed = load(concat(name, kPacked)), .scale = load(concat(name, kPackedScale))};
 }
 
-std::string_view HuggingFace::int4_weight_of(std::string_view tensor) const {
-    for (const std::string_view suffix : {kInt4Packed, kInt4Scale, kInt4Shape}) {
+formats::Int8Matrix HuggingFace::load_int8(std::string_view name) const {
+    check_packed(name, 8);
+    return {.packed = load(concat(name, kPacked)), .scale = load(concat(name, kPackedScale))};
+}
+
+std::string_view HuggingFace::packed_weight_of(std::string_view tensor) const {
+    for (const std::string_view suffix : {kPacked, kPackedScale, kPackedShape}) {
         if (!tensor.ends_with(suffix)) continue;
         const std::string_view name = tensor.substr(0, tensor.size() - suffix.size());
-        if (contains(concat(name, kInt4Packed))) return name;
+        if (contains(concat(name, kPacked))) return name;
     }
     return {};
 }

@@ -15,9 +15,16 @@
 
 #include "checkpoint/safetensors.h"
 #include "formats/int4_group.h"
+#include "formats/int8_group.h"
 #include "formats/scale_tile.h"
 
 namespace hadal::checkpoint {
+
+/// A weight of integers in groups of 32 under one scale.
+struct PackedWeight {
+    int bits;  // 4 (formats/int4_group.h) or 8 (formats/int8_group.h)
+    Shape shape;
+};
 
 class HuggingFace {
   public:
@@ -55,21 +62,23 @@ class HuggingFace {
     Tensor load(std::string_view name) const;
     /// As `dtype`, f32, bf16, f16 or f64: the view if it is stored so, else a rounded copy. An
     /// f8_e4m3 weight is multiplied by its `<name>_scale_inv`, which may be in another file, and
-    /// one in INT4 is unpacked (both f32 and bf16 only).
+    /// one in INT4 or INT8 is unpacked (all of them f32 and bf16 only).
     Tensor load(std::string_view name, DType dtype) const;
     /// A block-FP8 weight as stored: views of its codes and of `<name>_scale_inv`, a byte for each
     /// weight. Error(corrupt_file) if the scales are missing or do not fit.
     formats::TiledMatrix load_tiles(std::string_view name) const;
 
-    /// Where a weight is stored in INT4, which takes three tensors, `<name>_packed`, `_scale` and
-    /// `_shape`: its own shape, by headers alone. Nothing where `<name>_packed` is not there.
-    /// Error(corrupt_file) names what is missing or does not fit in groups of 32.
-    std::optional<Shape> int4_shape(std::string_view name) const;
-    /// Views of the codes and scales of such a weight.
+    /// Where a weight is stored in INT4 or INT8, which takes three tensors, `<name>_packed`,
+    /// `_scale` and `_shape`: its bits and its own shape, by headers alone. Nothing where
+    /// `<name>_packed` is not there. Error(corrupt_file) names what is missing or does not fit in
+    /// groups of 32.
+    std::optional<PackedWeight> packed_weight(std::string_view name) const;
+    /// Views of the codes and scales of such a weight. Error(corrupt_file) if it has other bits.
     formats::Int4Matrix load_int4(std::string_view name) const;
-    /// The weight that a tensor is a part of in INT4: `x` of `x_packed`, `x_scale` and `x_shape`.
-    /// Empty if it is none.
-    std::string_view int4_weight_of(std::string_view tensor) const;
+    formats::Int8Matrix load_int8(std::string_view name) const;
+    /// The weight that a tensor is a part of in INT4 or INT8: `x` of `x_packed`, `x_scale` and
+    /// `x_shape`. Empty if it is none.
+    std::string_view packed_weight_of(std::string_view tensor) const;
 
     int64_t num_files() const {
         return int64_t(files_.size());
@@ -81,6 +90,8 @@ class HuggingFace {
   private:
     HuggingFace() = default;
     void index_tensors();
+    /// That a weight is stored in so many bits, and `<name>_shape` says what its codes say.
+    void check_packed(std::string_view name, int bits) const;
 
     std::filesystem::path directory_;
     std::string config_text_;

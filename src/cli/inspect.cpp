@@ -46,7 +46,7 @@ void check_tensors(const checkpoint::HuggingFace& files) {
     model::Weights none;
     for (const model::Parameter& parameter : model::parameters(config, none)) {
         const checkpoint::TensorInfo* stored = files.find(parameter.name);
-        if (stored == nullptr) continue;  // in INT4, which check_parameters has looked at
+        if (stored == nullptr) continue;  // packed, which check_parameters has looked at
         const checkpoint::TensorInfo& info = *stored;
         if (!holds_numbers(info.dtype)) {
             throw Error(
@@ -60,9 +60,14 @@ void check_tensors(const checkpoint::HuggingFace& files) {
 void check_values(Context& context, const checkpoint::HuggingFace& files) {
     for (const checkpoint::TensorInfo& info : files.tensors()) {
         if (info.dtype == DType::i32 || info.dtype == DType::i64) {
-            // INT4: every code is a number, but the sizes beside them may be wrong.
-            const std::string_view weight = files.int4_weight_of(info.name);
-            if (!weight.empty()) files.load_int4(weight);
+            // INT4, INT8: every code is a number, but the sizes beside them may be wrong.
+            const std::string_view weight = files.packed_weight_of(info.name);
+            if (weight.empty()) continue;
+            if (files.packed_weight(weight)->bits == 4) {
+                files.load_int4(weight);
+            } else {
+                files.load_int8(weight);
+            }
             continue;
         }
         Tensor tensor = files.load(info.name);
@@ -116,6 +121,15 @@ void inspect_gguf(const Arguments& arguments, Report& report) {
     report.add("finite", true);
 }
 
+/// As the table of types names it: codes by their bits, not by the words that they are packed in.
+std::string_view stored_type(const checkpoint::HuggingFace& files,
+                             const checkpoint::TensorInfo& info) {
+    const std::string_view weight =
+        info.name.ends_with("_packed") ? files.packed_weight_of(info.name) : "";
+    if (weight.empty()) return name(info.dtype);
+    return files.packed_weight(weight)->bits == 4 ? "int4" : "int8";
+}
+
 void run_inspect(const Arguments& arguments, Report& report) {
     if (arguments.has("MODEL") && holds_snapshots(arguments.path("MODEL"))) {
         return inspect_snapshots(arguments.path("MODEL"), arguments.flag("--check"), report);
@@ -138,9 +152,7 @@ void run_inspect(const Arguments& arguments, Report& report) {
     report.add("bits_per_weight", 8 * double(files.tensor_bytes()) / double(stored.checkpoint));
     std::map<std::string_view, std::pair<int64_t, int64_t>> by_type;  // tensors, bytes
     for (const checkpoint::TensorInfo& info : files.tensors()) {
-        const bool is_int4 =
-            info.name.ends_with("_packed") && !files.int4_weight_of(info.name).empty();
-        auto& sums = by_type[is_int4 ? "int4" : name(info.dtype)];
+        auto& sums = by_type[stored_type(files, info)];
         ++sums.first;
         sums.second += info.bytes();
     }

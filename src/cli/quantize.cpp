@@ -1,4 +1,4 @@
-// `hadal quantize`: a model's weights in block-FP8, its experts in INT4, or all in bf16.
+// `hadal quantize`: a model's weights in block-FP8, in INT8, its experts in INT4, or all in bf16.
 #include "model/quantize_model.h"
 
 #include <algorithm>
@@ -18,13 +18,26 @@ namespace hadal::cli {
 
 namespace {
 
+model::Storage int4_storage(const Arguments& arguments) {
+    const std::string rest = arguments.has("--rest") ? arguments.text("--rest") : "int8";
+    if (rest == "int8") return model::Storage::int4_int8;
+    if (rest == "int4") return model::Storage::int4;
+    if (rest == "bf16") return model::Storage::int4_experts;
+    throw Error(
+        Error::Kind::usage,
+        concat("--rest ", rest, ": is no type beside experts in INT4 (int8, int4 or bf16)"));
+}
+
 model::Storage storage(const Arguments& arguments) {
     const std::string& to = arguments.text("--to");
+    if (to == "int4") return int4_storage(arguments);
+    if (arguments.has("--rest"))
+        throw Error(Error::Kind::usage, "--rest is beside experts in INT4 (give --to int4)");
     if (to == "fp8") return model::Storage::block_fp8;
-    if (to == "int4") return model::Storage::int4_experts;
+    if (to == "int8") return model::Storage::int8;
     if (to == "bf16") return model::Storage::bf16;
     throw Error(Error::Kind::usage,
-                concat("--to ", to, ": is no type to store weights in (fp8, int4 or bf16)"));
+                concat("--to ", to, ": is no type to store weights in (fp8, int8, int4 or bf16)"));
 }
 
 constexpr int64_t kWindow = 512;
@@ -55,7 +68,7 @@ void add_losses(Context& context, const TextModel& source, const TextModel& made
 /// What the text of --calibrate says; empty without one.
 model::ColumnImportance importance_argument(const Arguments& arguments, Context& context) {
     if (!arguments.has("--calibrate")) return {};
-    if (storage(arguments) != model::Storage::int4_experts) {
+    if (arguments.text("--to") != "int4") {
         throw Error(Error::Kind::usage,
                     "--calibrate chooses the scales of INT4 (give --to int4, or leave it out)");
     }
@@ -104,15 +117,19 @@ void run_quantize(const Arguments& arguments, Report& report) {
 extern const Command kQuantize = {
     .name = "quantize",
     .group = Group::model,
-    .summary = "A model's weights in DeepSeek's block-FP8, its experts in INT4, or back in bf16",
+    .summary = "A model's weights in DeepSeek's block-FP8, in INT4 and INT8, or back in bf16",
     .example = "hadal quantize runs/demo/train/model --to fp8 --out models/demo-fp8",
     .options =
         {
             {.name = "MODEL", .help = "a model directory", .required = true},
             {.name = "--to",
              .value = "TYPE",
-             .help = "fp8, int4 (the routed experts; all else bf16) or bf16",
+             .help = "fp8, int8, int4 (the routed experts; --rest says the others) or bf16",
              .required = true},
+            {.name = "--rest",
+             .value = "TYPE",
+             .help = "with --to int4: int8 (default), int4 or bf16 for attention, shared experts, "
+                     "dense layers and head"},
             {.name = "--out", .value = "DIR", .help = "directory to write", .required = true},
             {.name = "--calibrate",
              .value = "FILE",

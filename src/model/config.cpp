@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/file_map.h"
 #include "core/json.h"
+#include "model/compressed_tensors.h"
 #include "model/rotary_scaling.h"
 
 namespace hadal::model {
@@ -190,56 +191,6 @@ void read_dtype(const Fields& fields, std::string_view where, ModelConfig& confi
     }
 }
 
-/// What compressed-tensors says of one group of layers. Each key has one value that hadal reads, so
-/// a message names the key, and that value.
-void check_int4_group(const json& group, std::string_view where) {
-    if (!group.is_object()) reject(where, "config_groups", "holds a group that is not an object");
-    const Fields fields(group, where);
-    const json* weights = fields.object("weights");
-    if (weights == nullptr) reject(where, "config_groups", "holds a group without 'weights'");
-    if (fields.find("input_activations") != nullptr) {
-        reject(where, "input_activations", "are quantised, hadal multiplies them in bf16",
-               Error::Kind::unsupported);
-    }
-    const std::pair<const char*, json> wanted[] = {{"num_bits", 4},
-                                                   {"type", "int"},
-                                                   {"strategy", "group"},
-                                                   {"group_size", 32},
-                                                   {"symmetric", true}};
-    for (const auto& [key, value] : wanted) {
-        const auto found = weights->find(key);
-        if (found != weights->end() && *found == value) continue;
-        reject(where, concat("quantization_config.", key),
-               concat("is ",
-                      found == weights->end()
-                          ? "missing"
-                          : found->dump(-1, ' ', false, json::error_handler_t::replace),
-                      ", hadal reads ", value.dump(),
-                      " (symmetric INT4 in groups of 32, as Kimi-K2-Thinking)"),
-               Error::Kind::unsupported);
-    }
-    const json* order = Fields(*weights, where).find("actorder");
-    if (order != nullptr && *order != "weight" && *order != "static") {
-        reject(where, "quantization_config.actorder",
-               "puts the columns of groups in another order, which hadal does not read",
-               Error::Kind::unsupported);
-    }
-}
-
-void check_compressed_tensors(const Fields& quant, std::string_view where) {
-    std::string format;
-    quant.read("format", format);
-    if (format != "pack-quantized") {
-        reject(where, "quantization_config.format",
-               concat("is '", format, "', of compressed-tensors hadal reads pack-quantized"),
-               Error::Kind::unsupported);
-    }
-    const json* groups = quant.object("config_groups");
-    if (groups == nullptr || groups->empty())
-        reject(where, "quantization_config.config_groups", "is missing");
-    for (const json& group : *groups) check_int4_group(group, where);
-}
-
 void read_quantization(const Fields& fields, std::string_view where, ModelConfig& config) {
     const json* quantization = fields.object("quantization_config");
     if (quantization == nullptr) return;
@@ -247,37 +198,18 @@ void read_quantization(const Fields& fields, std::string_view where, ModelConfig
     std::string method;
     quant.read("quant_method", method);
     if (method == "compressed-tensors") {
-        check_compressed_tensors(quant, where);
-        config.int4_groups = true;
+        check_compressed_tensors(*quantization, where);
+        config.packed_weights = true;
         return;
     }
     const json* block = quant.find("weight_block_size");
     if (method != "fp8" || (block != nullptr && *block != json::array({128, 128}))) {
         reject(where, "quantization_config",
-               "is neither block-FP8 with 128×128 scales nor compressed-tensors' INT4 in groups of "
-               "32, the quantisations that hadal reads",
+               "is neither block-FP8 with 128×128 scales nor compressed-tensors' INT4 or INT8 in "
+               "groups of 32, the quantisations that hadal reads",
                Error::Kind::unsupported);
     }
     config.block_fp8 = true;
-}
-
-/// The routed experts in INT4, as compressed-tensors says it: what is ignored stays in bf16.
-nlohmann::ordered_json int4_quantization() {
-    using Json = nlohmann::ordered_json;
-    const Json weights = {{"num_bits", 4},       {"type", "int"},       {"symmetric", true},
-                          {"strategy", "group"}, {"group_size", 32},    {"dynamic", false},
-                          {"actorder", nullptr}, {"observer", "minmax"}};
-    const Json group = {{"targets", Json::array({"Linear"})},
-                        {"weights", weights},
-                        {"input_activations", nullptr},
-                        {"output_activations", nullptr}};
-    return {{"quant_method", "compressed-tensors"},
-            {"format", "pack-quantized"},
-            {"quantization_status", "compressed"},
-            {"config_groups", {{"group_0", group}}},
-            {"ignore", Json::array({"lm_head", "re:.*self_attn.*", "re:.*shared_experts.*",
-                                    "re:.*mlp\\.(gate|up|gate_up|down)_proj$", "re:.*mlp\\.gate$",
-                                    "re:.*eh_proj$", "re:.*shared_head.*"})}};
 }
 
 /// Features of the architecture's family that no released model uses.
@@ -543,8 +475,6 @@ std::string config_text(const ModelConfig& c) {
                                          {"fmt", "e4m3"},
                                          {"activation_scheme", "dynamic"},
                                          {"weight_block_size", {128, 128}}};
-    } else if (c.int4_groups) {
-        object["quantization_config"] = int4_quantization();
     }
     return object.dump(2) + "\n";
 }

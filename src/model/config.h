@@ -59,9 +59,9 @@ struct ModelConfig {
     std::vector<int64_t> eos_token_ids;
     DType dtype = DType::bf16;  // torch_dtype of what is not quantised
     bool block_fp8 = false;     // quantization_config: E4M3 with 128×128 scales
-    /// quantization_config of compressed-tensors: INT4 in groups of 32 (formats/int4_group.h), of
-    /// which weights the files say. hadal writes the routed experts so, as Kimi-K2-Thinking does.
-    bool int4_groups = false;
+    /// quantization_config of compressed-tensors: INT4 and INT8 in groups of 32; of which weights,
+    /// the files say. Of a model that was read; config_text does not write it.
+    bool packed_weights = false;
 
     bool is_moe_layer(int64_t layer) const {
         return n_routed_experts > 0 && layer >= first_k_dense_replace &&

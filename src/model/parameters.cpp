@@ -174,8 +174,6 @@ ParameterCount count_parameters(const ModelConfig& config) {
         const int64_t elements = parameter.shape.count();
         ++count.tensors;
         if (config.block_fp8 && is_quantised(parameter)) ++count.tensors;  // weight_scale_inv
-        // weight_packed, weight_scale, weight_shape
-        if (config.int4_groups && parameter.role == Role::expert) count.tensors += 2;
         if (parameter.in_mtp) {
             count.mtp += elements;
             continue;
@@ -310,8 +308,8 @@ void check_parameters(const ModelConfig& config, const checkpoint::HuggingFace& 
     Weights none;
     for (const Parameter& parameter : parameters(config, none)) {
         const std::string packed_name = concat(parameter.name, "_packed");
-        const std::optional<Shape> packed =
-            config.int4_groups ? files.int4_shape(parameter.name) : std::nullopt;
+        const std::optional<checkpoint::PackedWeight> packed =
+            config.packed_weights ? files.packed_weight(parameter.name) : std::nullopt;
         const checkpoint::TensorInfo* stored = files.find(packed ? packed_name : parameter.name);
         if (stored == nullptr) {
             throw Error(
@@ -319,7 +317,7 @@ void check_parameters(const ModelConfig& config, const checkpoint::HuggingFace& 
                 concat("tensor '", parameter.name, "' is missing: ", files.directory().string(),
                        " (the checkpoint does not match its config.json)"));
         }
-        const Shape& shape = packed ? *packed : stored->shape;
+        const Shape& shape = packed ? packed->shape : stored->shape;
         if (shape != parameter.shape) {
             throw Error(
                 Error::Kind::corrupt_file,
@@ -339,12 +337,13 @@ Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& f
         const bool in_place = coded == CodedWeights::in_place && parameter.linear != nullptr &&
                               precision.dtype == DType::bf16 &&
                               !parameter.name.ends_with("kv_b_proj.weight");
-        const checkpoint::TensorInfo* stored = files.find(parameter.name);  // none: INT4
-        if (in_place && stored == nullptr) {
+        const auto packed = files.packed_weight(parameter.name);
+        if (in_place && packed && packed->bits == 4) {
             parameter.linear->int4 = files.load_int4(parameter.name);
             continue;
         }
-        if (in_place && stored->dtype == DType::f8_e4m3) {
+        const checkpoint::TensorInfo* stored = files.find(parameter.name);  // none: packed
+        if (in_place && stored != nullptr && stored->dtype == DType::f8_e4m3) {
             parameter.linear->codes = files.load_tiles(parameter.name);
             continue;
         }
@@ -387,7 +386,7 @@ std::vector<std::string> unknown_tensors(const ModelConfig& config,
     for (const auto& info : files.tensors()) {
         const std::string_view name = info.name;
         const bool expected = known.contains(name) || name.ends_with("_scale_inv") ||
-                              known.contains(files.int4_weight_of(name)) ||
+                              known.contains(files.packed_weight_of(name)) ||
                               name.ends_with("rotary_emb.inv_freq") ||   // old checkpoints carry it
                               name.ends_with(".embed_tokens.weight") ||  // MTP's copies
                               name.ends_with(".shared_head.head.weight");

@@ -11,6 +11,8 @@
 #include "core/file_map.h"
 #include "formats/bfloat16.h"
 #include "formats/int4_group.h"
+#include "formats/int8_group.h"
+#include "model/compressed_tensors.h"
 #include "model/parameters.h"
 #include "ops/convert.h"
 #include "ops/quantize.h"
@@ -24,19 +26,65 @@ using checkpoint::TensorInfo;
 constexpr std::string_view kScaleSuffix = "_scale_inv";
 
 /// How a tensor is written.
-enum class Form { as_it_is, f32, bf16, block_fp8, int4 };
+enum class Form { as_it_is, f32, bf16, block_fp8, int4, int8 };
 using Forms = std::map<std::string, Form, std::less<>>;
+
+WeightBits bits_of(Storage to) {
+    switch (to) {
+        case Storage::int4_experts:
+            return {.experts = 4};
+        case Storage::int4_int8:
+            return {.experts = 4, .rest = 8, .head = 8};
+        case Storage::int4:
+            return {.experts = 4, .rest = 4, .head = 8};
+        case Storage::int8:
+            return {.experts = 8, .rest = 8, .head = 8};
+        case Storage::block_fp8:
+        case Storage::bf16:
+            break;
+    }
+    return {};
+}
+
+bool is_packed(Form form) {
+    return form == Form::int4 || form == Form::int8;
+}
+
+/// What compressed_tensors_config says of a parameter, shape aside.
+int bits_of(const Parameter& parameter, const WeightBits& bits) {
+    if (parameter.role == Role::expert) return bits.experts;
+    if (parameter.role == Role::head) return bits.head;
+    const bool is_map = is_quantised(parameter) && !parameter.name.ends_with("kv_b_proj.weight");
+    return is_map ? bits.rest : 16;
+}
+
+/// The same with its shape: what is no whole groups stays in bf16, but an expert is refused.
+int fitting_bits(const Parameter& parameter, const WeightBits& wanted) {
+    const int bits = bits_of(parameter, wanted);
+    if (bits == 16 || formats::fits_int4(parameter.shape)) return bits;
+    if (parameter.role != Role::expert) return 16;
+    throw Error(Error::Kind::unsupported,
+                concat("tensor '", parameter.name, "' is ", parameter.shape.text(), ", INT", bits,
+                       " takes rows of whole groups of ", formats::kInt4Group,
+                       " (--to fp8 takes any shape)"));
+}
 
 Form form_of(const Parameter& parameter, Storage to) {
     if (to == Storage::block_fp8 && is_quantised(parameter)) return Form::block_fp8;
-    if (to == Storage::int4_experts && parameter.role == Role::expert) {
-        if (formats::fits_int4(parameter.shape)) return Form::int4;
-        throw Error(Error::Kind::unsupported,
-                    concat("tensor '", parameter.name, "' is ", parameter.shape.text(),
-                           ", INT4 takes rows of whole groups of ", formats::kInt4Group,
-                           " (--to fp8 takes any shape)"));
-    }
+    const int bits = fitting_bits(parameter, bits_of(to));
+    if (bits < 16) return bits == 4 ? Form::int4 : Form::int8;
     return parameter_dtype(parameter, DType::bf16) == DType::f32 ? Form::f32 : Form::bf16;
+}
+
+/// Layers that `to` would pack if their rows were whole groups.
+std::vector<std::string> unfit_layers(const ModelConfig& config, Storage to) {
+    Weights none;
+    std::vector<std::string> layers;
+    for (const Parameter& parameter : parameters(config, none)) {
+        if (bits_of(parameter, bits_of(to)) == fitting_bits(parameter, bits_of(to))) continue;
+        layers.push_back(parameter.name.substr(0, parameter.name.rfind('.')));  // less ".weight"
+    }
+    return layers;
 }
 
 /// How the new files hold the known tensors, by name: parameters, and the copies of embedding and
@@ -51,9 +99,23 @@ Forms wanted_forms(const ModelConfig& config, Storage to) {
     return wanted;
 }
 
+/// Whether every weight that would be packed is so already, and no other is.
+bool is_stored_so(const checkpoint::HuggingFace& files, const Forms& wanted) {
+    return std::ranges::all_of(wanted, [&](const auto& line) {
+        const auto packed = files.packed_weight(line.first);
+        if (!packed) return !is_packed(line.second);
+        return line.second == (packed->bits == 4 ? Form::int4 : Form::int8);
+    });
+}
+
 /// The tensors that make up `name`, in the order in which they are written.
 std::vector<checkpoint::TensorSpec> specs_of(const std::string& name, const Shape& shape, Form form,
                                              DType as_it_is) {
+    const auto packed = [&](int64_t codes_per_word) -> std::vector<checkpoint::TensorSpec> {
+        return {{concat(name, "_packed"), DType::i32, {shape[0], shape[1] / codes_per_word}},
+                {concat(name, "_scale"), DType::bf16, {shape[0], shape[1] / formats::kInt4Group}},
+                {concat(name, "_shape"), DType::i64, {2}}};
+    };
     switch (form) {
         case Form::as_it_is:
             return {{name, as_it_is, shape}};
@@ -65,22 +127,37 @@ std::vector<checkpoint::TensorSpec> specs_of(const std::string& name, const Shap
             return {{name, DType::f8_e4m3, shape},
                     {concat(name, kScaleSuffix), DType::f32, formats::scale_shape(shape)}};
         case Form::int4:
-            return {
-                {concat(name, "_packed"), DType::i32, {shape[0], shape[1] / formats::kInt4PerWord}},
-                {concat(name, "_scale"), DType::bf16, {shape[0], shape[1] / formats::kInt4Group}},
-                {concat(name, "_shape"), DType::i64, {2}}};
+            return packed(formats::kInt4PerWord);
+        case Form::int8:
+            return packed(formats::kInt8PerWord);
     }
     return {};
 }
 
-formats::Int4Matrix int4_of(Context& context, const Tensor& w, std::span<const float> importance) {
+/// quantise(rows) for a matrix cut into pieces, on all threads.
+template <class Quantise>
+void for_row_blocks(Context& context, int64_t rows, const Quantise& quantise) {
     constexpr int64_t kRows = 64;
-    const int64_t rows = w.shape()[0];
-    auto q = formats::Int4Matrix::uninitialized(w.shape());
     context.threads.parallel_for((rows + kRows - 1) / kRows, [&](int64_t part) {
-        const int64_t begin = part * kRows, count = std::min(kRows, rows - begin);
+        const int64_t begin = part * kRows;
+        quantise(begin, std::min(kRows, rows - begin));
+    });
+}
+
+formats::Int4Matrix int4_of(Context& context, const Tensor& w, std::span<const float> importance) {
+    auto q = formats::Int4Matrix::uninitialized(w.shape());
+    for_row_blocks(context, w.shape()[0], [&](int64_t begin, int64_t count) {
         formats::Int4Matrix some = q.rows(begin, count);
         formats::quantize_int4(w.rows(begin, count), importance, some);
+    });
+    return q;
+}
+
+formats::Int8Matrix int8_of(Context& context, const Tensor& w) {
+    auto q = formats::Int8Matrix::uninitialized(w.shape());
+    for_row_blocks(context, w.shape()[0], [&](int64_t begin, int64_t count) {
+        formats::Int8Matrix some = q.rows(begin, count);
+        formats::quantize_int8(w.rows(begin, count), some);
     });
     return q;
 }
@@ -94,14 +171,17 @@ bool is_companion(const std::filesystem::directory_entry& entry) {
 
 /// The source's config.json with the keys that say how weights are stored.
 std::string stored_as(const std::string& source, const ModelConfig& config, Storage to) {
-    ModelConfig stored = config;
-    stored.block_fp8 = to == Storage::block_fp8;
-    stored.int4_groups = to == Storage::int4_experts;
-    const auto ours = nlohmann::ordered_json::parse(config_text(stored));
-    auto object = nlohmann::ordered_json::parse(source);
+    using Json = nlohmann::ordered_json;
+    auto object = Json::parse(source);
     object.erase("quantization_config");
-    if (ours.contains("quantization_config"))
-        object["quantization_config"] = ours["quantization_config"];
+    if (to == Storage::block_fp8) {
+        ModelConfig stored = config;
+        stored.block_fp8 = true;
+        object["quantization_config"] = Json::parse(config_text(stored))["quantization_config"];
+    } else if (to != Storage::bf16) {
+        object["quantization_config"] =
+            compressed_tensors_config(bits_of(to), unfit_layers(config, to));
+    }
     object[object.contains("dtype") ? "dtype" : "torch_dtype"] = "bfloat16";
     return object.dump(2) + "\n";
 }
@@ -127,22 +207,36 @@ double largest_difference(Context& context, std::span<const X> x, std::span<cons
     return largest.empty() ? 0 : double(std::ranges::max(largest));
 }
 
+void refuse_stored_so(const checkpoint::HuggingFace& files, const ModelConfig& config,
+                      const Forms& wanted, Storage to) {
+    if (to == Storage::bf16) return;
+    const bool fp8 = to == Storage::block_fp8;
+    const bool already =
+        fp8 ? config.block_fp8 : config.packed_weights && is_stored_so(files, wanted);
+    if (!already) return;
+    throw Error(
+        Error::Kind::usage,
+        concat("the weights are in ", fp8 ? "block-FP8" : (to == Storage::int8 ? "INT8" : "INT4"),
+               " already: ", files.directory().string()));
+}
+
 class Conversion {
   public:
-    Conversion(Context& context, const checkpoint::HuggingFace& files, const ModelConfig& config,
+    Conversion(Context& context, const checkpoint::HuggingFace& files, const Forms& wanted,
                const QuantizeOptions& options)
         : context_(context), files_(files), importance_(options.importance) {
-        const Forms wanted = wanted_forms(config, options.to);
         for (const TensorInfo& info : files.tensors()) {
             if (is_scale(info.name)) continue;
-            std::string_view packed = files.int4_weight_of(info.name);
+            std::string_view packed = files.packed_weight_of(info.name);
             if (!wanted.contains(packed)) packed = {};
             if (!packed.empty() && !info.name.ends_with("_packed")) continue;
             const std::string name(packed.empty() ? std::string_view(info.name) : packed);
-            const Shape shape = packed.empty() ? info.shape : *files.int4_shape(packed);
+            const auto stored = files.packed_weight(packed);
+            const Shape shape = stored ? stored->shape : info.shape;
             const auto found = wanted.find(name);
             const Form form = found == wanted.end() ? Form::as_it_is : found->second;
-            lines_.push_back({name, packed.empty() ? info.dtype : DType::f32, form});
+            lines_.push_back(
+                {name, stored ? DType::f32 : info.dtype, stored ? stored->bits : 16, form});
             result_.weights += shape.count();
             const auto specs = specs_of(name, shape, form, info.dtype);
             specs_.insert(specs_.end(), specs.begin(), specs.end());
@@ -166,8 +260,9 @@ class Conversion {
   private:
     struct Line {
         std::string name;
-        DType from;  // bf16, or what is read as f32
-        Form to;     // as it is: unknown to the configuration
+        DType from;       // bf16, or what is read as f32
+        int packed_bits;  // in which the source holds it; 16: it is not packed
+        Form to;          // as it is: unknown to the configuration
     };
 
     bool is_scale(std::string_view name) const {
@@ -179,6 +274,14 @@ class Conversion {
     void write(const Line& line, checkpoint::HuggingFaceWriter& writer) {
         const std::string& name = line.name;
         if (line.to == Form::as_it_is) return writer.add(name, files_.load(name));
+        if (line.to == Form::int4 && line.packed_bits == 4) {
+            const formats::Int4Matrix q = files_.load_int4(name);
+            return add_packed(name, q.packed, q.scale, q.shape(), writer);
+        }
+        if (line.to == Form::int8 && line.packed_bits == 8) {
+            const formats::Int8Matrix q = files_.load_int8(name);
+            return add_packed(name, q.packed, q.scale, q.shape(), writer);
+        }
         // What the stored numbers stand for, exactly: bf16 as it is, anything else as f32.
         const bool as_bf16 = line.from == DType::bf16 && line.to != Form::f32;
         const Tensor source = files_.load(name, as_bf16 ? DType::bf16 : DType::f32);
@@ -211,18 +314,29 @@ class Conversion {
             ops::dequantize_tiles(context_, q, read_back);
             return read_back;
         }
+        if (line.to == Form::int8) {
+            const formats::Int8Matrix q = int8_of(context_, source);
+            add_packed(name, q.packed, q.scale, q.shape(), writer);
+            formats::dequantize_int8(q, read_back);
+            return read_back;
+        }
         const auto important = importance_.find(name);
         const formats::Int4Matrix q =
             int4_of(context_, source,
                     important == importance_.end() ? std::span<const float>() : important->second);
-        Tensor sizes = Tensor::uninitialized({2}, DType::i64);
-        sizes.values<int64_t>()[0] = source.shape()[0];
-        sizes.values<int64_t>()[1] = source.shape()[1];
-        writer.add(concat(name, "_packed"), q.packed);
-        writer.add(concat(name, "_scale"), q.scale);
-        writer.add(concat(name, "_shape"), sizes);
+        add_packed(name, q.packed, q.scale, q.shape(), writer);
         formats::dequantize_int4(q, read_back);
         return read_back;
+    }
+
+    static void add_packed(const std::string& name, const Tensor& packed, const Tensor& scale,
+                           const Shape& shape, checkpoint::HuggingFaceWriter& writer) {
+        Tensor sizes = Tensor::uninitialized({2}, DType::i64);
+        sizes.values<int64_t>()[0] = shape[0];
+        sizes.values<int64_t>()[1] = shape[1];
+        writer.add(concat(name, "_packed"), packed);
+        writer.add(concat(name, "_scale"), scale);
+        writer.add(concat(name, "_shape"), sizes);
     }
 
     double difference(const Tensor& x, const Tensor& y) const {
@@ -248,19 +362,16 @@ QuantizeResult quantize_model(Context& context, const std::filesystem::path& sou
                               const QuantizeOptions& options) {
     const auto files = checkpoint::HuggingFace::open(source);
     const ModelConfig config = stored_config(files);
-    const bool fp8_already = config.block_fp8 && options.to == Storage::block_fp8;
-    if (fp8_already || (config.int4_groups && options.to == Storage::int4_experts)) {
-        throw Error(Error::Kind::usage,
-                    concat("the weights are in ", fp8_already ? "block-FP8" : "INT4",
-                           " already: ", source.string()));
-    }
-    if (config.n_routed_experts == 0 && options.to == Storage::int4_experts) {
+    if (config.n_routed_experts == 0 &&
+        (options.to == Storage::int4_experts || options.to == Storage::int4_int8)) {
         throw Error(Error::Kind::unsupported,
                     concat("INT4 is for routed experts, and the model has none: ", source.string(),
-                           " (--to fp8 takes every linear layer)"));
+                           " (--to int8 and --to fp8 take every linear layer)"));
     }
     check_parameters(config, files);
-    Conversion conversion(context, files, config, options);
+    const Forms wanted = wanted_forms(config, options.to);
+    refuse_stored_so(files, config, wanted, options.to);
+    Conversion conversion(context, files, wanted, options);
     checkpoint::HuggingFaceWriter writer(
         directory, conversion.specs(),
         {.max_shard_bytes = options.max_shard_bytes, .force = options.force});

@@ -1,5 +1,5 @@
 // A model directory written again with its weights in another type: block-FP8 as DeepSeek releases
-// it, the experts in INT4 as Kimi-K2-Thinking has them, or bf16.
+// it, integers in groups of 32 as compressed-tensors packs them, or bf16.
 #pragma once
 
 #include <filesystem>
@@ -16,10 +16,15 @@ enum class Storage : uint8_t {
     /// Report §3.3.2: the linear maps of attention and feed-forwards in E4M3 with one f32 scale
     /// (`weight_scale_inv`, the multiplier) for each block of 128×128; all else in bf16.
     block_fp8,
-    /// The routed experts in INT4 in groups of 32 (`weight_packed`, `weight_scale`, `weight_shape`
-    /// of compressed-tensors, see formats/int4_group.h); all else in bf16. An expert's tensors are
-    /// most of the bytes of such a model, and the least of its bytes that a token reads.
-    int4_experts,
+    /// Integers in groups of 32 (`weight_packed`, `weight_scale`, `weight_shape` of
+    /// compressed-tensors, see formats/int4_group.h and int8_group.h). An expert's tensors are most
+    /// of the bytes of such a model, and the least of its bytes that a token reads. In all four the
+    /// embedding, norms, the router's gate and kv_b_proj stay in bf16, and so does, beyond the
+    /// experts, what is no whole groups.
+    int4_experts,  // as Kimi-K2-Thinking is released: all else in bf16
+    int4_int8,     // experts in INT4; attention, shared experts, dense layers and head in INT8
+    int4,          // all of them but the head, which is in INT8
+    int8,
     bf16,
 };
 
@@ -52,7 +57,7 @@ struct QuantizeResult {
 /// other files (tokenizer, generation settings). Error(corrupt_file) for a checkpoint that does not
 /// match its config.json or holds a weight that is not finite, Error(usage) for one that is stored
 /// so already, Error(unsupported) for experts that are no whole groups of 32, further errors as
-/// checkpoint::HuggingFaceWriter.
+/// checkpoint::HuggingFaceWriter. Codes that are kept are copied.
 QuantizeResult quantize_model(Context& context, const std::filesystem::path& source,
                               const std::filesystem::path& directory,
                               const QuantizeOptions& options);

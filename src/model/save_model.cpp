@@ -14,7 +14,7 @@ ModelConfig written_config(const ModelConfig& config, DType dtype, bool block_fp
     ModelConfig written = config;
     written.dtype = dtype;
     written.block_fp8 = block_fp8;
-    written.int4_groups = false;
+    written.packed_weights = false;
     return written;
 }
 

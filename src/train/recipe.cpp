@@ -166,7 +166,7 @@ void read_model(const toml::table& table, const std::string& where, Recipe& reci
     recipe.model = model::parse_config(config.dump(), concat(where, ": [model]"));
     // Training computes in one type and writes it; quantising is a step of its own.
     recipe.model.block_fp8 = false;
-    recipe.model.int4_groups = false;
+    recipe.model.packed_weights = false;
     recipe.model.dtype = recipe.dtype();
 }
 

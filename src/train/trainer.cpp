@@ -109,7 +109,7 @@ void Trainer::init_model() {
     } else {
         const auto files = checkpoint::HuggingFace::open(recipe_.init_from);
         model::ModelConfig stored = recipe_.model;
-        stored.int4_groups = model::stored_config(files).int4_groups;  // where its weights are
+        stored.packed_weights = model::stored_config(files).packed_weights;  // where its weights are
         model_.weights = model::load_weights(stored, files, recipe_.precision());
         // What was loaded may be a read-only view of the file.
         for (const model::Parameter& p : model::parameters(recipe_.model, model_.weights)) {

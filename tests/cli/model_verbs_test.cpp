@@ -217,8 +217,8 @@ TEST_CASE("model verbs: quantize says what inspect finds, and how much worse a t
 
 TEST_CASE("model verbs: experts in INT4 are what inspect finds and generate runs") {
     const Setting s("bf16");
-    const json int4 = run(kQuantize, {s.path("m"), "--to", "int4", "--out", s.path("int4"),
-                                      "--check", s.path("text.txt")});
+    const json int4 = run(kQuantize, {s.path("m"), "--to", "int4", "--rest", "bf16", "--out",
+                                      s.path("int4"), "--check", s.path("text.txt")});
     const json seen = run(kInspect, {s.path("int4"), "--check"});
     CHECK(int4["bytes"] == seen["bytes"]);
     CHECK(int4["bits_per_weight"] == seen["bits_per_weight"]);
@@ -241,7 +241,8 @@ TEST_CASE("model verbs: experts in INT4 are what inspect finds and generate runs
         return run(kPerplexity, {s.path(model), "--text", s.path("text.txt")})["nll"].get<double>();
     };
     CHECK(nll("back") == nll("int4"));
-    CHECK_THROWS_WITH_AS(run(kQuantize, {s.path("int4"), "--to", "int4", "--out", s.path("again")}),
+    CHECK_THROWS_WITH_AS(run(kQuantize, {s.path("int4"), "--to", "int4", "--rest", "bf16", "--out",
+                                         s.path("again")}),
                          doctest::Contains("already"), Error);
 }
 

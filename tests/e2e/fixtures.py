@@ -209,7 +209,7 @@ class Fixtures:
             shutil.copytree(self.folder / "int4", self.folder / f"int4_{name}")
             (self.folder / f"int4_{name}/model.safetensors").write_bytes(content)
         configs = {
-            "eight_bits": config.replace(b'"num_bits": 4', b'"num_bits": 8'),
+            "five_bits": config.replace(b'"num_bits": 4', b'"num_bits": 5'),
             "group_of_128": config.replace(b'"group_size": 32', b'"group_size": 128'),
             "asymmetric": config.replace(b'"symmetric": true', b'"symmetric": false'),
             "other_format": config.replace(b"pack-quantized", b"marlin-24"),

@@ -77,9 +77,7 @@ TEST_CASE("quantize: exactly the routed experts become INT4 in groups of 32") {
     CHECK(result.max_abs_error == double(largest));
     CHECK(largest > 0);
     CHECK(after.tensors().size() == before.tensors().size() + 2 * size_t(experts));
-    const ModelConfig config = read_config(s.folder / "int4");
-    CHECK(config.int4_groups);
-    CHECK(int64_t(after.tensors().size()) == count_parameters(config).tensors);
+    CHECK(read_config(s.folder / "int4").packed_weights);
 }
 
 TEST_CASE("quantize: an INT4 model computes with the values of its bf16 copy, bit for bit") {
@@ -88,7 +86,7 @@ TEST_CASE("quantize: an INT4 model computes with the values of its bf16 copy, bi
     s.quantize("int4", "bf16", Storage::bf16);
     const auto copy = HuggingFace::open(s.folder / "bf16");
     const ModelConfig config = stored_config(copy);
-    CHECK(!config.int4_groups);
+    CHECK(!config.packed_weights);
     CHECK(copy.tensors().size() == HuggingFace::open(s.folder / "model").tensors().size());
     std::vector<std::string> unknown;
     const auto files = HuggingFace::open(s.folder / "int4");
@@ -110,7 +108,7 @@ TEST_CASE("quantize: INT4 and block-FP8 turn into each other") {
     s.quantize("int4", "fp8", Storage::block_fp8);
     const ModelConfig fp8 = read_config(s.folder / "fp8");
     CHECK(fp8.block_fp8);
-    CHECK(!fp8.int4_groups);
+    CHECK(!fp8.packed_weights);
     s.quantize("fp8", "int4_again", Storage::int4_experts);
     const auto files = HuggingFace::open(s.folder / "int4_again");
     CHECK_NOTHROW(check_parameters(stored_config(files), files));
@@ -164,26 +162,24 @@ TEST_CASE("quantize: config.json says INT4 as compressed-tensors does, and is re
             changed["quantization_config"][key] = value;
         } else if (key == "config_groups") {
             changed["quantization_config"][key] = value;
-        } else if (key == "input_activations") {
-            group[key] = value;
+        } else if (key == "input_activations" || key == "config_groups.format") {
+            group[key.substr(key.find('.') + 1)] = value;
         } else {
             group["weights"][key] = value;
         }
         return changed.dump();
     };
-    CHECK(parse_config(text("observer", "mse"), "x").int4_groups);
+    CHECK(parse_config(text("observer", "mse"), "x").packed_weights);
+    CHECK(parse_config(text("num_bits", 8), "x").packed_weights);
+    CHECK(parse_config(text("format", "mixed-precision"), "x").packed_weights);
+    CHECK(parse_config(text("config_groups.format", nullptr), "x").packed_weights);
     const std::pair<std::string, nlohmann::json> wrong[] = {
-        {"num_bits", 8},
-        {"num_bits", "4"},
-        {"group_size", 128},
-        {"group_size", nullptr},
-        {"symmetric", false},
-        {"type", "float"},
-        {"strategy", "channel"},
-        {"actorder", "group"},
-        {"format", "marlin"},
-        {"format", nullptr},
-        {"input_activations", {{"num_bits", 8}}}};
+        {"num_bits", 2},         {"num_bits", "4"},
+        {"group_size", 128},     {"group_size", nullptr},
+        {"symmetric", false},    {"type", "float"},
+        {"strategy", "channel"}, {"actorder", "group"},
+        {"format", "marlin"},    {"config_groups.format", "int-quantized"},
+        {"format", nullptr},     {"input_activations", {{"num_bits", 8}}}};
     for (const auto& [key, value] : wrong) {
         CAPTURE(key);
         try {

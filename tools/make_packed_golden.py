@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/int4: weights in INT4 groups of 32 as `compressed-tensors` packs them, and what they mean.
+"""Writes tests/golden/int4 or int8: weights in groups of 32 as `compressed-tensors` packs them, and what they mean.
 
 Needs PyTorch, safetensors and compressed-tensors; shares no code with hadal. Each weight is quantised and unpacked by
 that package: `model.safetensors` has what it ships, `expected.safetensors` the weights before and the values after.
@@ -26,20 +26,21 @@ def weight(rows, columns, generator):
 
 
 def main():
-    out = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/golden/int4")
+    bits = int(sys.argv[1])
+    out = pathlib.Path(f"tests/golden/int{bits}")
     out.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(20250101)
-    args = QuantizationArgs(num_bits=4, type="int", symmetric=True, strategy="group", group_size=GROUP)
+    args = QuantizationArgs(num_bits=bits, type="int", symmetric=True, strategy="group", group_size=GROUP)
     scheme = QuantizationScheme(targets=["Linear"], weights=args)
     stored, expected = {}, {}
     for name, (rows, columns) in {"wide": (3, 256), "tall": (17, 32), "one": (1, 64)}.items():
         w = weight(rows, columns, generator)
         amax = w.abs().reshape(rows, -1, GROUP).amax(2)
-        scale = torch.where(amax > 0, amax / 7, torch.ones_like(amax)).to(torch.bfloat16)
-        scale[-1] *= 0.75  # the largest values are clipped, at −8 as well as at 7
+        scale = torch.where(amax > 0, amax / (2 ** (bits - 1) - 1), torch.ones_like(amax)).to(torch.bfloat16)
+        scale[-1] *= 0.75  # the largest values are clipped, at the least code as well as at the most
         exact = scale.float().repeat_interleave(GROUP, 1)
-        halves = torch.arange(columns) % 32 < 16  # of the last row: halfway between two codes, and their neighbours
-        w[-1][halves] = (exact[-1] * (torch.arange(columns) % 32 - 8.5))[halves]
+        halves = torch.arange(columns) % 32 < 16  # of the last row: halfway between two codes, from the least on
+        w[-1][halves] = (exact[-1] * (torch.arange(columns) % 32 * 2 ** (bits - 4) - 2 ** (bits - 1) - 0.5))[halves]
         state = {"weight": w, "weight_scale": scale}
         packed = PackedQuantizationCompressor.compress(state, scheme)
         values = PackedQuantizationCompressor.decompress(packed, scheme)["weight"]
