@@ -1,7 +1,8 @@
 // Few rows of x by weights that no cache holds, as in a text being generated: GB/s of weights in
-// BF16, FP8 and INT4 against a plain read of as many bytes, taken in turns. One JSON object a line:
-// bench_matmul_narrow [isa…] [one]; all threads, or one, by the clock, medians. A case is a list of
-// products in one fork/join, as the experts of a layer are.
+// BF16, FP8 and INT4, and of INT4 and INT8 by activations in INT8 ("w4a8", "w8a8": rows are
+// quantised once a list), against a plain read of as many bytes, taken in turns. One JSON object a
+// line: bench_matmul_narrow [isa…] [one]; all threads, or one, by the clock, medians. A case is a
+// list of products in one fork/join, as the experts of a layer are.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -16,6 +17,7 @@
 #include "ops/matmul.h"
 #include "ops/matmul_fp8.h"
 #include "ops/matmul_int4.h"
+#include "ops/matmul_int8.h"
 
 namespace hadal::bench {
 
@@ -69,6 +71,7 @@ class Bench {
     Bench(Isa isa, int threads) : threads_(threads), context_{threads_, workspace_, isa} {
         fill(context_, memory_, 1);
         fill(context_, scales_, 2);
+        fill(context_, int4_scales_, 3);  // memory that was never written is one page, in the cache
         for (float& scale : scales_.values<float>()) scale = 0.01f;
     }
 
@@ -90,16 +93,30 @@ class Bench {
                      [&] {
                          run(shape, shape.in * shape.out / 2,
                              [&](int64_t at) { return ops::ProductInt4{x, int4(at, shape), y}; });
+                     },
+                     [&] {
+                         run_int8(
+                             shape, x, shape.in * shape.out / 2,
+                             [&](int64_t at) { return int4(at, shape); }, y);
+                     },
+                     [&] {
+                         run_int8(
+                             shape, x, shape.in * shape.out,
+                             [&](int64_t at) { return int8(at, shape); }, y);
                      }});
         const double bytes = double(kBytes);
         const double read = bytes / times[0] * 1e-9;
         // A tenth of INT4 is scales, which are read here from a memory of their own.
-        const double int4 = bytes * 1.125 / times[3] * 1e-9;
+        const auto share_with_scales = [&](size_t i, double scales) {
+            return bytes * (1 + scales) / times[i] * 1e-9 / read;
+        };
         std::printf(
             "{\"isa\":\"%s\",\"threads\":%d,\"case\":\"%s\",\"rows\":%lld,\"read_gb_per_s\":%.1f,"
-            "\"bf16_share\":%.2f,\"fp8_share\":%.2f,\"int4_share\":%.2f}\n",
+            "\"bf16_share\":%.2f,\"fp8_share\":%.2f,\"int4_share\":%.2f,"
+            "\"w4a8_share\":%.2f,\"w8a8_share\":%.2f}\n",
             name(context_.isa).data(), threads_.size(), shape.name, (long long)rows, read,
-            bytes / times[1] * 1e-9 / read, bytes / times[2] * 1e-9 / read, int4 / read);
+            bytes / times[1] * 1e-9 / read, bytes / times[2] * 1e-9 / read,
+            share_with_scales(3, 0.125), share_with_scales(4, 0.125), share_with_scales(5, 0.0625));
         std::fflush(stdout);
     }
 
@@ -114,6 +131,17 @@ class Bench {
             ops::matmul_nt(context_, list);
             list.clear();
         }
+    }
+
+    /// The same with rows quantised before each list.
+    template <class Weight>
+    void run_int8(const Case& shape, const Tensor& x, int64_t bytes, const Weight& weight,
+                  const Tensor& y) {
+        ops::Int8Rows rows = ops::Int8Rows::uninitialized(x.shape()[0], shape.in);
+        run(shape, bytes, [&](int64_t at) {
+            if (at / bytes % shape.products == 0) ops::quantize_rows_int8(context_, x, rows);
+            return ops::ProductInt8{rows, weight(at), y};
+        });
     }
 
     Tensor view(int64_t at, const Case& shape, DType type) {
@@ -132,6 +160,12 @@ class Bench {
                              nullptr)};
     }
 
+    formats::Int8Matrix int8(int64_t at, const Case& shape) {
+        return {Tensor::over(memory_.data() + at, {shape.out, shape.in / 4}, DType::i32, nullptr),
+                Tensor::over(int4_scales_.data() + at / 16, {shape.out, shape.in / 32}, DType::bf16,
+                             nullptr)};
+    }
+
     void read_everything() {
         constexpr int64_t kPiece = int64_t(1) << 20;
         std::vector<long> sums(size_t(threads_.size()));
@@ -145,7 +179,7 @@ class Bench {
     Workspace workspace_;
     Context context_;
     Tensor memory_ = Tensor::uninitialized({kBytes}, DType::u8);
-    Tensor int4_scales_ = Tensor::zeros({kBytes / 8}, DType::u8);
+    Tensor int4_scales_ = Tensor::uninitialized({kBytes / 8}, DType::u8);
     Tensor scales_ = Tensor::uninitialized({1 << 18}, DType::f32);
 };
 

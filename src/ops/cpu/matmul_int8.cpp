@@ -3,7 +3,37 @@
 
 #include "ops/cpu/matmul_store.h"
 
+#if defined(__AVX512VNNI__)
+#include "ops/cpu/matmul_int8_512.h"
+#endif
+
 namespace hadal::ops::cpu {
+
+#if defined(__AVX512VNNI__)
+
+template <Isa isa>
+MatmulLimits matmul_int8_limits(const Int8Product& product) {
+    constexpr int64_t kMostTokens = 16;
+    const int64_t tiles = (product.in + 127) / 128;
+    return {.m_step = kInt8RowBlock,
+            .n_step = kInt8MostTokens,
+            .m_most = 1024,
+            .n_most = kMostTokens,
+            .least_cost = 1e5,
+            .bytes = kMostTokens * tiles * int64_t(sizeof(PackedTile))};
+}
+
+template <Isa isa, class Out>
+void matmul_int8_tile(const Int8Product& product, const MatmulTile& tile, Int8Scratch& scratch) {
+    if (product.bits == 4) {
+        multiply_few<4, Out>(product, tile, scratch);
+    } else {
+        multiply_few<8, Out>(product, tile, scratch);
+    }
+}
+
+#else
+
 namespace {
 
 constexpr int64_t kTile = 128;  // activations under one scale
@@ -61,6 +91,8 @@ void matmul_int8_tile(const Int8Product& product, const MatmulTile& tile, Int8Sc
         }
     }
 }
+
+#endif
 
 constexpr Isa kThisIsa = Isa::HADAL_THIS_ISA;
 template MatmulLimits matmul_int8_limits<kThisIsa>(const Int8Product&);
