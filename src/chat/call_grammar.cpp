@@ -52,14 +52,18 @@ ExpressionPtr call(const Format& format, const std::string& name, ExpressionPtr 
             parts.push_back(mark(format.mark));
             parts.push_back(std::move(arguments));
             break;
+        case Format::Header::object:
+            parts.push_back(mark(concat("{\"name\": \"", name, "\", \"arguments\": ")));
+            parts.push_back(std::move(arguments));
+            parts.push_back(mark("}"));
+            break;
     }
     parts.push_back(mark(format.call_end));
     return grammar::sequence(std::move(parts));
 }
 
-}  // namespace
-
-Grammar call_grammar(const Format& format, std::span<const Function> functions, bool parallel) {
+Grammar calls_behind(std::string_view begin, const Format& format,
+                     std::span<const Function> functions, bool parallel) {
     Grammar all{.rules = {{"root", nullptr}}};
     std::vector<ExpressionPtr> calls;
     for (size_t i = 0; i < functions.size(); ++i) {
@@ -69,12 +73,24 @@ Grammar call_grammar(const Format& format, std::span<const Function> functions, 
     }
     const ExpressionPtr any = grammar::choice(std::move(calls));
     const bool breaks = format.header == Format::Header::fenced;  // a line for each
+    const bool several = parallel && format.header != Format::Header::object;
     const ExpressionPtr next = breaks ? grammar::sequence({grammar::text("\n"), any}) : any;
     all.rules.front().second =
-        grammar::sequence({grammar::parse_regex("[\\n ]{0,2}"), grammar::text(format.calls_begin),
-                           any, grammar::repeat(next, 0, parallel ? grammar::kUnbounded : 0),
+        grammar::sequence({grammar::parse_regex("[\\n ]{0,2}"), grammar::text(begin), any,
+                           grammar::repeat(next, 0, several ? grammar::kUnbounded : 0),
                            grammar::text(format.calls_end)});
     return all;
+}
+
+}  // namespace
+
+Grammar call_grammar(const Format& format, std::span<const Function> functions, bool parallel) {
+    return calls_behind(format.calls_begin, format, functions, parallel);
+}
+
+Grammar begun_call_grammar(const Format& format, std::span<const Function> functions,
+                           bool parallel) {
+    return calls_behind("", format, functions, parallel);
 }
 
 }  // namespace hadal::chat

@@ -14,9 +14,12 @@ struct Function {
     std::string schema;  // of its arguments, JSON; empty: any object
 };
 
-/// One call of one of the functions, or several if `parallel`, as the format writes them.
-/// Error(bad_input) as json_schema_grammar.
+/// One call of one of the functions, or several if `parallel` and the format has that, as the
+/// format writes them. Error(bad_input) as json_schema_grammar.
 grammar::Grammar call_grammar(const Format& format, std::span<const Function> functions,
                               bool parallel);
+/// What follows the mark that begins the calls, for a model that chose to call.
+grammar::Grammar begun_call_grammar(const Format& format, std::span<const Function> functions,
+                                    bool parallel);
 
 }  // namespace hadal::chat

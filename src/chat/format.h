@@ -17,18 +17,22 @@ struct Format {
     enum class Header {
         fenced,  // function MARK name \n```json\n arguments \n```
         named,   // name MARK arguments
-        id       // functions.name:index MARK arguments
+        id,      // functions.name:index MARK arguments
+        object   // {"name": …, "arguments": …}: one call, and nothing behind it
     };
     Header header;
     std::string_view mark;
+    std::string_view turn_end = {};  // written behind a message's text; no content
 
-    /// Whether a special token of this content means something here.
+    /// Whether a special token of this content means something here, as a mark or a part of one.
     bool knows(std::string_view token) const;
 };
 
 extern const Format kDeepSeekV3;  // V3, V3-0324, R1
 extern const Format kDeepSeekV31;
 extern const Format kKimiK2;
+extern const Format kGigaChat3;
+extern const Format kGigaChat31;
 
 /// The format that a model's chat template speaks of; V3's without one.
 const Format& format_of_template(std::string_view chat_template);

@@ -26,6 +26,15 @@ std::vector<Delta> OutputParser::feed(std::string_view text) {
 }
 
 std::vector<Delta> OutputParser::finish() {
+    if (state_ == State::header && format_.header == Format::Header::object) {
+        const std::string_view object =
+            std::string_view(open_).substr(0, open_.find(format_.turn_end));
+        if (const auto call = read_whole_call(object)) {
+            begin_call(options_.call_id + std::to_string(calls_), call->name);
+            open_ = call->arguments;
+            emit(Delta::Kind::call_arguments, open_.size());
+        }
+    }
     if (state_ == State::section || state_ == State::header) {
         // Nothing was said of a call yet, or a second one was cut off in its name.
         if (calls_ == 0) {
@@ -34,7 +43,8 @@ std::vector<Delta> OutputParser::finish() {
         }
     } else if (state_ == State::arguments) {
         emit(Delta::Kind::call_arguments, open_.size());
-    } else {
+    } else if (state_ != State::over) {
+        if (state_ == State::content) passes_turn_end();
         emit(state_ == State::reasoning ? Delta::Kind::reasoning : Delta::Kind::content,
              open_.size());
     }
@@ -59,9 +69,12 @@ bool OutputParser::step() {
         case State::header:
             return header();
         case State::arguments:
+            return arguments();
+        case State::over:
             break;
     }
-    return arguments();
+    open_.clear();
+    return false;
 }
 
 /// Up to the last byte that cannot be the beginning of one of the marks.
@@ -136,20 +149,33 @@ bool OutputParser::reasoning() {
 }
 
 bool OutputParser::content() {
-    if (!options_.reads_calls) {
-        emit(Delta::Kind::content, open_.size());
-        return false;
+    const std::string_view calls_begin = options_.reads_calls ? format_.calls_begin : "";
+    const size_t begin = calls_begin.empty() ? std::string::npos : open_.find(calls_begin);
+    const size_t turn_end =
+        format_.turn_end.empty() ? std::string::npos : open_.find(format_.turn_end);
+    if (turn_end < begin) {
+        emit(Delta::Kind::content, turn_end);
+        if (calls_begin.starts_with(open_)) return false;  // these may still become calls
+        return passes_turn_end();
     }
-    const size_t begin = open_.find(format_.calls_begin);
     if (begin == std::string::npos) {
-        emit(Delta::Kind::content, sure_end({format_.calls_begin}));
+        emit(Delta::Kind::content, sure_end({calls_begin, format_.turn_end}));
         return false;
     }
     emit(Delta::Kind::content, begin);
-    drop(format_.calls_begin.size());
-    raw_ = format_.calls_begin;
+    drop(calls_begin.size());
+    raw_ = calls_begin;
     skips_space_ = false;
-    state_ = State::section;
+    state_ = format_.header == Format::Header::object ? State::header : State::section;
+    return true;
+}
+
+/// The end of a turn before the answer's own end is no content, nor are the line breaks behind it.
+bool OutputParser::passes_turn_end() {
+    if (format_.turn_end.empty() || !open_.starts_with(format_.turn_end)) return false;
+    drop(format_.turn_end.size());
+    drop(std::min(open_.find_first_not_of(kSpace), open_.size()));
+    skips_space_ = true;
     return true;
 }
 
@@ -179,6 +205,7 @@ bool OutputParser::section() {
 }
 
 bool OutputParser::header() {
+    if (format_.header == Format::Header::object) return object_header();
     const size_t mark = open_.find(format_.mark);
     const size_t end = open_.find(format_.call_end);
     if (end < mark) {  // no call after all
@@ -219,16 +246,41 @@ bool OutputParser::read_header(std::string_view text, size_t mark) {
         if (first == std::string_view::npos) return std::string();
         return std::string(part.substr(first, part.find_last_not_of(kSpace) + 1 - first));
     };
-    if (options_.most_calls < 0 || calls_ < options_.most_calls) {
-        out_.push_back(
-            {.kind = Delta::Kind::call_begins, .call = calls_, .id = trim(id), .name = trim(name)});
-    }
-    ++calls_;
+    begin_call(trim(id), trim(name));
     drop(past);
     return true;
 }
 
+void OutputParser::begin_call(std::string id, std::string name) {
+    if (options_.most_calls < 0 || calls_ < options_.most_calls) {
+        out_.push_back({.kind = Delta::Kind::call_begins,
+                        .call = calls_,
+                        .id = std::move(id),
+                        .name = std::move(name)});
+    }
+    ++calls_;
+}
+
+/// Where the arguments come before the name, the call is read at its end, by finish().
+bool OutputParser::object_header() {
+    const CallHead head = read_call_head(open_);
+    if (head.state != CallHead::State::whole) return false;
+    begin_call(options_.call_id + std::to_string(calls_), head.name);
+    drop(head.arguments);
+    state_ = State::arguments;
+    return true;
+}
+
+bool OutputParser::object_arguments() {
+    const size_t end = value_end_.find(open_);
+    emit(Delta::Kind::call_arguments, std::min(end, open_.size()));
+    if (end == std::string::npos) return false;
+    state_ = State::over;
+    return true;
+}
+
 bool OutputParser::arguments() {
+    if (format_.header == Format::Header::object) return object_arguments();
     const bool fenced = format_.header == Format::Header::fenced;
     const std::string fence = "\n```" + std::string(format_.call_end);
     const size_t end = open_.find(format_.call_end);

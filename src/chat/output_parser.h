@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "chat/call_object.h"
 #include "chat/format.h"
 
 namespace hadal::chat {
@@ -38,7 +39,7 @@ class OutputParser {
     std::vector<Delta> finish();
 
   private:
-    enum class State { start, reasoning, content, section, header, arguments };
+    enum class State { start, reasoning, content, section, header, arguments, over };
 
     bool step();
     bool start();
@@ -47,6 +48,10 @@ class OutputParser {
     bool section();
     bool header();
     bool arguments();
+    bool object_header();
+    bool object_arguments();
+    void begin_call(std::string id, std::string name);
+    bool passes_turn_end();
     bool read_header(std::string_view text, size_t mark);
     size_t sure_end(std::initializer_list<std::string_view> marks) const;
     void emit(Delta::Kind kind, size_t end);
@@ -59,6 +64,7 @@ class OutputParser {
     std::string raw_;   // of the calls' section, until the first call begins
     bool skips_space_;  // before the next text
     int64_t calls_ = 0;
+    ValueEnd value_end_;  // of the arguments in an object
     std::vector<Delta> out_;
 };
 

@@ -65,6 +65,26 @@ TEST_CASE("call grammar: V3 fences the arguments, K2 numbers the calls") {
                  "argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>"));
 }
 
+TEST_CASE("call grammar: GigaChat's call is one object") {
+    const std::string begin = "<|message_sep|>\n\nfunction call<|role_sep|>\n";
+    const std::string ping = R"({"name": "ping", "arguments": {"a": 1}})";
+    CHECK(allows(call_grammar(kGigaChat3, kFunctions, true), begin + ping));
+    CHECK(allows(call_grammar(kGigaChat31, kFunctions, false), "<|function_call|>" + ping));
+    CHECK(!allows(call_grammar(kGigaChat3, kFunctions, true), begin + ping + ping));
+    CHECK(!allows(call_grammar(kGigaChat3, kFunctions, true),
+                  begin + R"({"name": "weather", "arguments": {}})"));
+}
+
+TEST_CASE("call grammar: calls that have begun go on as the format says") {
+    const std::string ping = "<｜tool▁call▁begin｜>ping<｜tool▁sep｜>{}<｜tool▁call▁end｜>";
+    const auto begun = begun_call_grammar(kDeepSeekV31, kFunctions, true);
+    CHECK(allows(begun, ping + ping + "<｜tool▁calls▁end｜>"));
+    CHECK(!allows(begun, "<｜tool▁calls▁begin｜>" + ping + "<｜tool▁calls▁end｜>"));
+    CHECK(!allows(begun, "<｜tool▁calls▁end｜>"));
+    CHECK(allows(begun_call_grammar(kGigaChat3, kFunctions, true),
+                 "\n{\"name\": \"ping\", \"arguments\": {}}"));
+}
+
 TEST_CASE("call grammar: a schema that cannot be kept is refused") {
     CHECK_THROWS_AS(
         call_grammar(kDeepSeekV3, std::vector<Function>{{"f", R"({"type": "x"})"}}, true), Error);

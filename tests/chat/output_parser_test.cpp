@@ -114,6 +114,45 @@ TEST_CASE("output: calls of V3.1 are bare, those of K2 have ids") {
           Parsed{"", "Sure", {{"functions.get.it:7", "get.it", "{\"x\": 1}"}}});
 }
 
+TEST_CASE("output: GigaChat calls with one object, behind the turn's end or a mark of its own") {
+    const std::string begin = "<|message_sep|>\n\nfunction call<|role_sep|>\n";
+    const Parsed::Call call = {"call_0", "f", "{\"x\": [\"}\\\"\", {}]}"};
+    const std::string object = "{\"name\": \"f\", \"arguments\": " + call.arguments + "}";
+    CHECK(parsed(kGigaChat3, kCalls, "Sure." + begin + object) == Parsed{"", "Sure.", {call}});
+    CHECK(parsed(kGigaChat3, kCalls, begin + object + "<|message_sep|>\n\nuser") ==
+          Parsed{"", "", {call}});
+    CHECK(parsed(kGigaChat31, kCalls, "Sure.<|function_call|>\n" + object) ==
+          Parsed{"", "Sure.", {call}});
+    // Members in another order are read at the end, other values than objects as they stand.
+    CHECK(parsed(kGigaChat31, kCalls,
+                 "<|function_call|>{\"arguments\":{\"x\":1},\"name\":\"g\"}<|message_sep|>") ==
+          Parsed{"", "", {{"call_0", "g", "{\"x\":1}"}}});
+    CHECK(parsed(kGigaChat31, kCalls, "<|function_call|>{\"name\":\"g\",\"arguments\":null }") ==
+          Parsed{"", "", {{"call_0", "g", "null"}}});
+    CHECK(
+        parsed(kGigaChat31, kCalls, "<|function_call|>{\"name\": \"g\", \"arguments\": \"a\" }") ==
+        Parsed{"", "", {{"call_0", "g", "\"a\""}}});
+    // Cut off by a limit of tokens, and no call at all.
+    CHECK(parsed(kGigaChat3, kCalls, begin + object.substr(0, object.size() - 3)) ==
+          Parsed{"", "", {{"call_0", "f", call.arguments.substr(0, call.arguments.size() - 2)}}});
+    CHECK(parsed(kGigaChat3, kCalls, "a" + begin + "{\"name\": \"f\"") ==
+          Parsed{"", "a" + begin + "{\"name\": \"f\"", {}});
+    CHECK(parsed(kGigaChat31, kCalls, "<|function_call|>" + std::string(100000, '[')) ==
+          Parsed{"", "<|function_call|>" + std::string(100000, '['), {}});
+}
+
+TEST_CASE("output: the end of a turn is no content") {
+    for (const Format* format : {&kGigaChat3, &kGigaChat31}) {
+        for (const OutputOptions& options : {kCalls, OutputOptions{}}) {
+            CHECK(parsed(*format, options, "yes<|message_sep|>\n\n") == Parsed{"", "yes", {}});
+            CHECK(parsed(*format, options, "yes<|message_sep|>\n\nfun") ==
+                  Parsed{"", "yesfun", {}});
+            CHECK(parsed(*format, options, "<|message_sep|>a<|message_") ==
+                  Parsed{"", "a<|message_", {}});
+        }
+    }
+}
+
 TEST_CASE("output: what begins like a call and is none is text") {
     for (const std::string text :
          {"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁begin｜><｜tool▁calls▁end｜>",
@@ -137,6 +176,12 @@ TEST_CASE("output: the format is found from the template") {
           &kDeepSeekV31);
     CHECK(&format_of_template("'<｜tool▁sep｜>' + name + '\\n' + '```json' + '</think>'") ==
           &kDeepSeekV3);
+    CHECK(&format_of_template("'function call' ~ '<|role_sep|>\\n'") == &kGigaChat3);
+    CHECK(&format_of_template("'<|role_sep|>' '<|function_call|>'") == &kGigaChat31);
+    CHECK(kGigaChat3.knows("<|role_sep|>\n"));
+    CHECK(kGigaChat3.knows("<|message_sep|>"));
+    CHECK(!kGigaChat3.knows(""));
+    CHECK(!kGigaChat3.knows("<s>"));
     CHECK(kKimiK2.knows("<|tool_call_end|>"));
     CHECK(!kKimiK2.knows("<|im_end|>"));
 }

@@ -40,9 +40,10 @@ std::vector<std::string> parts(const hadal::chat::Format& format, bool thinks,
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (size < 2) return 0;
     const hadal::chat::Format* formats[] = {&hadal::chat::kDeepSeekV3, &hadal::chat::kDeepSeekV31,
-                                            &hadal::chat::kKimiK2};
-    const hadal::chat::Format& format = *formats[data[0] % 3];
-    const bool thinks = data[0] / 3 % 2 == 1;
+                                            &hadal::chat::kKimiK2, &hadal::chat::kGigaChat3,
+                                            &hadal::chat::kGigaChat31};
+    const hadal::chat::Format& format = *formats[data[0] % 5];
+    const bool thinks = data[0] / 5 % 2 == 1;
     const std::string_view text(reinterpret_cast<const char*>(data) + 2, size - 2);
     const auto whole = parts(format, thinks, text, text.size() + 1);
     if (parts(format, thinks, text, 1 + data[1] % 16) != whole) std::abort();
