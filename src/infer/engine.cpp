@@ -52,6 +52,23 @@ double seconds(std::chrono::steady_clock::duration duration) {
     return std::chrono::duration<double>(duration).count();
 }
 
+/// The bits of those ids that are below `count`.
+void set_bits(std::span<uint64_t> bits, size_t count, std::span<const int32_t> ids, bool value) {
+    for (const int32_t id : ids) {
+        if (size_t(id) >= count) continue;
+        const uint64_t bit = uint64_t(1) << id % 64;
+        uint64_t& word = bits[size_t(id / 64)];
+        word = value ? word | bit : word & ~bit;
+    }
+}
+
+/// A bit for each of `count` ids.
+std::vector<uint64_t> all_bits(size_t count) {
+    std::vector<uint64_t> bits((count + 63) / 64, ~uint64_t(0));
+    if (count % 64 != 0) bits.back() = (uint64_t(1) << count % 64) - 1;
+    return bits;
+}
+
 }  // namespace
 
 int64_t cache_page_bytes(const model::Model& model, bool fp8_cache) {
@@ -130,6 +147,10 @@ struct Engine::Active {
     /// Guesses that could still become tokens.
     int64_t room() const {
         return std::max<int64_t>(sequence.most_tokens - int64_t(sequence.tokens.size()) - 1, 0);
+    }
+    /// Whether the token at this index of the sequence may end the text.
+    bool may_stop(int64_t position) const {
+        return position - prompt_tokens() >= request.min_new_tokens;
     }
     bool grammar_is_finished() const {
         return !finished && request.grammar != nullptr && !grammar_waits &&
@@ -399,6 +420,16 @@ void Engine::fail_for_numbers(Active& active) {
     active.has_bad_numbers = true;
 }
 
+/// A token that does not end the text, unless every one does.
+int32_t Engine::sample_no_stop(Active& active, std::span<const float> logits, int64_t position) {
+    std::vector<uint64_t> allowed = all_bits(logits.size());
+    set_bits(allowed, logits.size(), active.request.stop_ids, false);
+    if (std::ranges::all_of(allowed, [](uint64_t word) { return word == 0; })) {
+        return active.sampler.sample(logits, position);
+    }
+    return active.sampler.sample(logits, position, allowed);
+}
+
 int32_t Engine::sample_by_grammar(Active& active, std::span<const float> logits, int64_t position) {
     grammar::TokenMasks& masks = *active.request.grammar;
     if (masks.must_end(active.grammar_position)) return kNoToken;
@@ -407,12 +438,7 @@ int32_t Engine::sample_by_grammar(Active& active, std::span<const float> logits,
     if (logits.size() % 64 != 0) allowed.back() &= (uint64_t(1) << logits.size() % 64) - 1;
     const auto& stops = active.request.stop_ids;
     const bool may_end = masks.may_end(active.grammar_position);
-    for (const int32_t stop : stops) {
-        const uint64_t bit = uint64_t(1) << stop % 64;
-        if (size_t(stop) >= logits.size()) continue;
-        uint64_t& word = allowed[size_t(stop / 64)];
-        word = may_end ? word | bit : word & ~bit;
-    }
+    set_bits(allowed, logits.size(), stops, may_end && active.may_stop(position));
     if (std::ranges::all_of(allowed, [](uint64_t word) { return word == 0; })) {
         if (!may_end) active.failure = "no token of the model can continue the grammar";
         return kNoToken;
@@ -444,7 +470,8 @@ void Engine::choose(Active& active, const Run& run, const Tensor& logits) {
 /// grammar, is finished.
 int32_t Engine::sample(Active& active, std::span<const float> logits, int64_t position) {
     if (active.request.grammar == nullptr || active.grammar_waits) {
-        const int32_t token = active.sampler.sample(logits, position);
+        const int32_t token = active.may_stop(position) ? active.sampler.sample(logits, position)
+                                                        : sample_no_stop(active, logits, position);
         if (token < 0) fail_for_numbers(active);
         if (token >= 0) active.sampler.accept(token);
         if (token == active.request.grammar_after) active.grammar_waits = false;

@@ -118,6 +118,7 @@ class Engine {
     static void fail_for_numbers(Active& active);
     static int32_t sample_by_grammar(Active& active, std::span<const float> logits,
                                      int64_t position);
+    static int32_t sample_no_stop(Active& active, std::span<const float> logits, int64_t position);
     void report(Active& active, const Tensor& logits, std::span<const float> logprobs);
     void append(Active& active, const GeneratedToken& token);
     void score_prompts(const Step& step);

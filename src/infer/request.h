@@ -50,6 +50,7 @@ struct RequestResult {
 struct Request {
     std::vector<int32_t> prompt;
     int64_t max_new_tokens = 128;
+    int64_t min_new_tokens = 0;  // before them no stop id is chosen; a finished grammar still ends
     SamplingOptions sampling = {};
     std::vector<int32_t> stop_ids = {};
     int64_t num_ids = 0;           // ids below this are chosen; 0: all of the head's

@@ -71,6 +71,7 @@ Request random_request(RandomSequence& random) {
     request.sampling.seed = random.below(100);
     if (random.below(4) == 0) request.sampling.frequency_penalty = 0.5;
     if (random.below(3) == 0) request.stop_ids = {int32_t(random.below(kVocab))};
+    if (random.below(3) == 0) request.min_new_tokens = int64_t(random.below(20));
     request.priority = int(random.below(2));
     request.logprobs = true;
     request.prompt_logprobs = random.below(4) == 0;
@@ -523,6 +524,30 @@ TEST_CASE("engine: a grammar decides what the text may be, drafted or not, in an
     }
     CHECK(std::ranges::any_of(expected, [](const std::string& s) { return s.ends_with("x"); }));
     CHECK(std::ranges::any_of(expected, [](const std::string& s) { return !s.ends_with("x"); }));
+}
+
+TEST_CASE(
+    "engine: no stop id before the fewest tokens wanted, and the text is as if it were not one") {
+    test::Machine machine;
+    const model::Model model = random_model(machine.context, DType::bf16);
+    for (const double temperature : {0.0, 1.0}) {
+        Request request{.prompt = ids_of(5, 1), .max_new_tokens = 30};
+        request.sampling.temperature = temperature;
+        // Every id but these two stops, so that a text without a least length is empty or short.
+        for (int32_t id = 2; id < kVocab; ++id) request.stop_ids.push_back(id);
+        CHECK(alone(machine.context, model, request).result.tokens.size() < 7);
+        for (const int64_t least : {7, 30, 100}) {
+            CAPTURE(least);
+            request.min_new_tokens = least;
+            const auto result = alone(machine.context, model, request).result;
+            CHECK(int64_t(result.tokens.size()) >= std::min<int64_t>(least, 30));
+            CHECK(std::ranges::all_of(result.tokens, [](int32_t id) { return id < 2; }));
+        }
+        // Where nothing else is left, a stop is a stop.
+        request.stop_ids.push_back(0);
+        request.stop_ids.push_back(1);
+        CHECK(alone(machine.context, model, request).result.tokens.empty());
+    }
 }
 
 TEST_CASE("engine: a grammar that no token can continue ends its request with an error") {
