@@ -93,4 +93,16 @@ Grammar begun_call_grammar(const Format& format, std::span<const Function> funct
     return calls_behind("", format, functions, parallel);
 }
 
+std::optional<int32_t> calls_token(const text::Tokenizer& tokenizer, const Format& format) {
+    // Some tokenizers count the line break behind a mark to its token, some do not.
+    const std::string_view mark = format.calls_begin;
+    const std::string_view line = mark.substr(0, mark.find_last_not_of('\n') + 1);
+    for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+        if (!tokenizer.is_special(id)) continue;
+        const std::string_view token = tokenizer.token_bytes(id);
+        if (!token.empty() && (mark.ends_with(token) || line.ends_with(token))) return id;
+    }
+    return {};
+}
+
 }  // namespace hadal::chat

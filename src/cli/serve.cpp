@@ -111,8 +111,20 @@ std::optional<serve::AccessLog> access_log(const Arguments& arguments) {
     return std::optional<serve::AccessLog>(std::in_place, file);
 }
 
+/// On SIGHUP. Keys that cannot be read leave the old ones in force.
+void reload_keys(const Arguments& arguments, serve::Gate& gate) {
+    if (!arguments.has("--api-key-file")) return;
+    try {
+        gate.set_keys(serve::ApiKeys::from_file(arguments.path("--api-key-file")));
+        std::fprintf(stderr, "API keys read again\n");
+    } catch (const Error& error) {
+        std::fprintf(stderr, "warning: the API keys stay as they were: %s\n", error.what());
+    }
+}
+
 void run_serve(const Arguments& arguments, Report& report) {
     StopSignals signals;  // before any thread
+    ReloadSignal reload;
     allow_many_files();
     http::ServerOptions server_settings = server_options(arguments);
     std::optional<serve::AccessLog> log = access_log(arguments);
@@ -138,6 +150,7 @@ void run_serve(const Arguments& arguments, Report& report) {
     report.say(concat("ready at ", url));
     report.emit(Record().add("url", url).add("ready", true));
     while (!signals.requested() && service.engine().failure().empty()) {
+        if (reload.requested()) reload_keys(arguments, gate);
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
     gate.drain();

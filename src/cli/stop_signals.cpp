@@ -25,4 +25,22 @@ bool StopSignals::requested() {
     return requested_;
 }
 
+ReloadSignal::ReloadSignal() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals_, &before_);
+}
+
+ReloadSignal::~ReloadSignal() {
+    requested();
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
+bool ReloadSignal::requested() {
+    const timespec at_once{};
+    bool came = false;
+    while (sigtimedwait(&signals_, nullptr, &at_once) > 0) came = true;
+    return came;
+}
+
 }  // namespace hadal::cli

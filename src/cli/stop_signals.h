@@ -24,4 +24,20 @@ class StopSignals {
     bool requested_ = false;
 };
 
+/// SIGHUP, with which a service is told to read its files again, in the same way.
+class ReloadSignal {
+  public:
+    ReloadSignal();
+    ~ReloadSignal();
+    ReloadSignal(const ReloadSignal&) = delete;
+    ReloadSignal& operator=(const ReloadSignal&) = delete;
+
+    /// Whether it came since the last time this was asked.
+    bool requested();
+
+  private:
+    sigset_t signals_;
+    sigset_t before_;
+};
+
 }  // namespace hadal::cli

@@ -72,7 +72,21 @@ void send_error(http::Exchange& exchange, const ApiError& error) {
 }  // namespace
 
 Gate::Gate(Service& service, Metrics& metrics, GateOptions options)
-    : service_(service), metrics_(metrics), options_(std::move(options)) {}
+    : service_(service),
+      metrics_(metrics),
+      options_(std::move(options)),
+      keys_(std::make_shared<const ApiKeys>(std::move(options_.keys))) {}
+
+void Gate::set_keys(ApiKeys keys) {
+    auto fresh = std::make_shared<const ApiKeys>(std::move(keys));
+    const std::lock_guard lock(mutex_);
+    keys_.swap(fresh);
+}
+
+std::shared_ptr<const ApiKeys> Gate::keys() const {
+    const std::lock_guard lock(mutex_);
+    return keys_;
+}
 
 void Gate::handle(std::shared_ptr<http::Exchange> exchange) {
     const http::Request& request = exchange->request();
@@ -96,8 +110,9 @@ void Gate::handle(std::shared_ptr<http::Exchange> exchange) {
 /// Everything needs a key but what a load balancer asks, and the page that asks its user for one.
 void Gate::check_key(const http::Request& request) const {
     const std::string& path = request.path;
-    if (options_.keys.empty() || path == "/health" || path == "/ready" || path == "/") return;
-    if (options_.keys.name_of(request)) return;
+    const auto keys = this->keys();
+    if (keys->empty() || path == "/health" || path == "/ready" || path == "/") return;
+    if (keys->name_of(request)) return;
     throw ApiError(401, "a valid API key is needed: Authorization: Bearer KEY", "",
                    "invalid_api_key");
 }
@@ -142,8 +157,8 @@ bool Gate::answer_operations(http::Exchange& exchange) const {
 void Gate::answered(const http::Request& request, const http::Outcome& outcome) {
     metrics_.answered(request.path, outcome.status);
     if (options_.log == nullptr) return;
-    const std::string key =
-        options_.keys.empty() ? "" : options_.keys.name_of(request).value_or("");
+    const auto keys = this->keys();
+    const std::string key = keys->empty() ? "" : keys->name_of(request).value_or("");
     options_.log->write(access_line(request, outcome, key));
 }
 

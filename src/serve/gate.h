@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,6 +35,8 @@ class Gate {
     void handle(std::shared_ptr<http::Exchange> exchange);
     /// For ServerOptions::on_answered.
     void answered(const http::Request& request, const http::Outcome& outcome);
+    /// From now on these keys and no others; from any thread.
+    void set_keys(ApiKeys keys);
     /// From now on the server is not ready: whoever sends requests here can stop that.
     void drain();
 
@@ -43,11 +46,14 @@ class Gate {
     /// True if it was one of the gate's own paths.
     bool answer_operations(http::Exchange& exchange) const;
     void check_key(const http::Request& request) const;
+    std::shared_ptr<const ApiKeys> keys() const;
     std::shared_ptr<void> take_place(const http::Request& request);
 
     Service& service_;
     Metrics& metrics_;
     GateOptions options_;
+    mutable std::mutex mutex_;  // guards keys_
+    std::shared_ptr<const ApiKeys> keys_;
     Open open_ = std::make_shared<std::atomic<int64_t>>(0);  // exchanges may outlive the gate
     std::atomic<bool> draining_ = false;
 };

@@ -176,12 +176,14 @@ void Generation::write(const std::vector<Event>& events, bool is_over) {
     if (task_.stream && !out.empty()) {
         exchange_->write(std::move(out));
         quiet_ = false;
+    } else if (is_over && begun_whole_) {
+        exchange_->write(std::move(out));
     } else if (is_over) {
         exchange_->send({.body = std::move(out)});
     }
     if (!is_over) return;
     over_ = true;
-    if (task_.stream) exchange_->finish();
+    if (task_.stream || begun_whole_) exchange_->finish();
 }
 
 void Generation::fail(const std::string& why, int status) {
@@ -189,17 +191,30 @@ void Generation::fail(const std::string& why, int status) {
     if (task_.stream) {
         exchange_->write(task_.answer->failure(why));
         exchange_->finish();
+    } else if (begun_whole_) {
+        exchange_->write(ApiError(status, why).body());
+        exchange_->finish();
     } else {
         exchange_->send({.status = status, .body = ApiError(status, why).body()});
     }
 }
 
-void Generation::keep_alive() {
-    writer_.post([self = shared_from_this()] {
-        if (!self->task_.stream || self->over_) return;
+void Generation::keep_alive(std::chrono::milliseconds patience) {
+    writer_.post([self = shared_from_this(), patience] {
+        if (self->over_) return;
+        if (!self->task_.stream) return self->keep_whole_alive(patience);
         if (self->quiet_) self->exchange_->write(": keep-alive\n\n");
         self->quiet_ = true;
     });
+}
+
+/// White space before JSON means nothing, and no proxy on the way takes the connection for dead.
+void Generation::keep_whole_alive(std::chrono::milliseconds patience) {
+    if (std::chrono::steady_clock::now() - started_ < patience) return;
+    if (!std::exchange(begun_whole_, true)) {
+        exchange_->begin_stream({.content_type = "application/json"});
+    }
+    exchange_->write("\n");
 }
 
 }  // namespace hadal::serve

@@ -45,8 +45,9 @@ class Generation : public std::enable_shared_from_this<Generation> {
     void cancel();
     /// The same because it took too long: the client hears 504, or an error in its stream.
     void expire();
-    /// A comment in a stream that had nothing to say for a while.
-    void keep_alive();
+    /// A comment in a stream that had nothing to say for a while; an empty line before a whole
+    /// answer that takes longer than `patience`. Its status is 200 from then on, whatever comes.
+    void keep_alive(std::chrono::milliseconds patience);
     std::chrono::steady_clock::time_point started() const {
         return started_;
     }
@@ -74,6 +75,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     void deliver();
     void write(const std::vector<Event>& events, bool is_over);
     void fail(const std::string& why, int status = 500);
+    void keep_whole_alive(std::chrono::milliseconds patience);
 
     EngineLoop& loop_;
     Workers& writer_;
@@ -95,7 +97,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
     // Of the writer's thread.
     bool over_ = false;
-    bool quiet_ = true;  // nothing was written since the last keep_alive()
+    bool quiet_ = true;         // nothing was written since the last keep_alive()
+    bool begun_whole_ = false;  // empty lines of a whole answer were written
 };
 
 }  // namespace hadal::serve

@@ -78,12 +78,22 @@ GrammarCache::Masks GrammarCache::masks(const TextFormat& format) {
 }
 
 GrammarCache::Masks GrammarCache::calls(std::span<const chat::Function> functions, bool parallel) {
-    std::string key = concat("calls:", parallel);
+    return find_calls("calls:", chat::call_grammar, functions, parallel);
+}
+
+GrammarCache::Masks GrammarCache::begun_calls(std::span<const chat::Function> functions,
+                                              bool parallel) {
+    return find_calls("begun calls:", chat::begun_call_grammar, functions, parallel);
+}
+
+GrammarCache::Masks GrammarCache::find_calls(std::string key, CallGrammar make,
+                                             std::span<const chat::Function> functions,
+                                             bool parallel) {
+    key += concat(parallel);
     for (const chat::Function& function : functions) {
         key += concat("\n", function.name, "\n", function.schema);
     }
-    return find(key, "tools", true,
-                [&] { return chat::call_grammar(format_, functions, parallel); });
+    return find(key, "tools", true, [&] { return make(format_, functions, parallel); });
 }
 
 }  // namespace hadal::serve

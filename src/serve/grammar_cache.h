@@ -31,11 +31,18 @@ class GrammarCache {
     /// Of calls of these functions, at least one.
     std::shared_ptr<grammar::TokenMasks> calls(std::span<const chat::Function> functions,
                                                bool parallel);
+    /// The same behind the mark that begins them.
+    std::shared_ptr<grammar::TokenMasks> begun_calls(std::span<const chat::Function> functions,
+                                                     bool parallel);
 
     static constexpr size_t kKept = 32;
 
   private:
     using Masks = std::shared_ptr<grammar::TokenMasks>;
+    using CallGrammar = grammar::Grammar (*)(const chat::Format&, std::span<const chat::Function>,
+                                             bool);
+    Masks find_calls(std::string key, CallGrammar make, std::span<const chat::Function> functions,
+                     bool parallel);
     /// Kept under the key, or made.
     Masks find(const std::string& key, const std::string& param, bool with_marks,
                const std::function<grammar::Grammar()>& make);

@@ -42,6 +42,7 @@ struct TextRequest {
     infer::SamplingOptions sampling = {};
     bool has_seed = false;
     std::optional<int64_t> max_tokens;
+    int64_t min_tokens = 0;  // before them no stop token
     int64_t n = 1;
     std::vector<std::string> stops;
     std::vector<int32_t> stop_ids;

@@ -211,7 +211,7 @@ void Service::tick(const std::stop_token& stop) {
             const auto generation = weak.lock();
             if (!generation) continue;
             if (limit.count() > 0 && now - generation->started() >= limit) generation->expire();
-            if (comments) generation->keep_alive();
+            if (comments) generation->keep_alive(options_.patience);
         }
     }
 }

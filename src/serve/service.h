@@ -31,6 +31,7 @@ struct ServiceOptions {
     infer::EngineOptions engine = {};
     RequestLimits limits = {};
     std::chrono::milliseconds keep_alive{5000};    // a stream with nothing to say sends a comment
+    std::chrono::milliseconds patience{30'000};    // after it a whole answer sends empty lines
     std::chrono::milliseconds request_timeout{0};  // an answer that takes longer is a 504; 0: none
     Metrics* metrics = nullptr;                    // outlives the service; null: nothing is counted
 };

@@ -30,6 +30,7 @@ infer::Request engine_request(const TextRequest& request, const ServedModel& mod
     }
     if (!request.ignore_eos) result.stop_ids = model.stop_ids;
     result.stop_ids.insert(result.stop_ids.end(), request.stop_ids.begin(), request.stop_ids.end());
+    result.min_new_tokens = request.min_tokens;
     result.num_ids = model.num_ids;
     result.logprobs = request.logprobs;
     result.top_logprobs = request.top_logprobs;
@@ -130,13 +131,7 @@ bool must_call(const ChatRequest& request) {
            request.tool_choice.kind == ToolChoice::Kind::named;
 }
 
-std::shared_ptr<grammar::TokenMasks> call_masks(const ChatRequest& request,
-                                                GrammarCache& grammars) {
-    if (request.format.kind != TextFormat::Kind::any) {
-        throw ApiError::field(request.format.param,
-                              concat("'", request.format.param,
-                                     "' and a 'tool_choice' that must call exclude each other"));
-    }
+std::vector<chat::Function> functions_of(const ChatRequest& request) {
     std::vector<chat::Function> functions;
     for (const auto& tool : *request.tools) {
         const auto& function = tool.at("function");
@@ -146,7 +141,43 @@ std::shared_ptr<grammar::TokenMasks> call_masks(const ChatRequest& request,
         const bool has_schema = schema != function.end() && !schema->is_null();
         functions.push_back({name, has_schema ? schema->dump() : ""});
     }
-    return grammars.calls(functions,
+    return functions;
+}
+
+bool is_strict(const nlohmann::ordered_json& tool) {
+    return tool.at("function").value("strict", false);
+}
+
+/// A model that may call, and calls a strict function, writes what its schema says: the grammar
+/// begins where the calls do. Functions that are not strict take any object.
+void keep_strict(const ChatRequest& request, const ServedModel& model, GrammarCache& grammars,
+                 infer::Request& text) {
+    const bool may_call = request.tools != nullptr &&
+                          request.tool_choice.kind == ToolChoice::Kind::automatic &&
+                          std::ranges::any_of(*request.tools, is_strict);
+    if (!may_call || text.grammar != nullptr) return;
+    const auto begin = chat::calls_token(model.tokenizer, model.format);
+    if (!begin) {
+        throw ApiError::field("tools",
+                              "'strict' cannot be kept: this model's tokenizer has no token that "
+                              "begins a call (use 'tool_choice': 'required')");
+    }
+    std::vector<chat::Function> functions = functions_of(request);
+    for (size_t i = 0; i < functions.size(); ++i) {
+        if (!is_strict((*request.tools)[i])) functions[i].schema.clear();
+    }
+    text.grammar = grammars.begun_calls(functions, request.parallel_tool_calls);
+    text.grammar_after = begin;
+}
+
+std::shared_ptr<grammar::TokenMasks> call_masks(const ChatRequest& request,
+                                                GrammarCache& grammars) {
+    if (request.format.kind != TextFormat::Kind::any) {
+        throw ApiError::field(request.format.param,
+                              concat("'", request.format.param,
+                                     "' and a 'tool_choice' that must call exclude each other"));
+    }
+    return grammars.calls(functions_of(request),
                           request.parallel_tool_calls && request.tool_choice.name.empty());
 }
 
@@ -216,6 +247,7 @@ GenerationTask chat_task(const ChatRequest& request, const ServedModel& model,
     if (thinks && shared.grammar != nullptr) {
         shared.grammar_after = model.tokenizer.id_of(model.format.think_end);
     }
+    keep_strict(request, model, grammars, shared);
     for (int64_t j = 0; j < request.n; ++j) {
         infer::Request text = shared;
         text.prompt = prompt;

@@ -125,8 +125,10 @@ void read_length(const JsonFields& fields, const RequestLimits& limits, TextRequ
                                                             limits.max_tokens, " on this server"));
         }
     }
-    // What is not kept must not be promised.
-    fields.integer("min_tokens", 0, 0);
+    request.min_tokens = fields.integer("min_tokens", 0, kMost).value_or(0);
+    if (request.max_tokens && request.min_tokens > *request.max_tokens) {
+        throw ApiError::field("min_tokens", "'min_tokens' is larger than 'max_tokens'");
+    }
 }
 
 }  // namespace

@@ -131,6 +131,35 @@ def check_drain(hadal, model):
         assert first and answer.read().decode().endswith("data: [DONE]\n\n")
 
 
+def check_keys(hadal, model, folder):
+    """SIGHUP puts the keys of the file in force, unless it holds none."""
+    keys = folder / "keys"
+    keys.write_text("sk-old\n")
+
+    def status(key):
+        connection = http.client.HTTPConnection(address, timeout=60)
+        connection.request("GET", "/v1/models", headers={"Authorization": "Bearer " + key})
+        return connection.getresponse().status
+
+    def wait_for(key):
+        for _ in range(300):
+            if status(key) == 200:
+                return
+            threading.Event().wait(0.1)
+        raise AssertionError("the new keys were not read")
+
+    with serving(hadal, model, "--api-key-file", keys) as (server, address):
+        assert status("sk-old") == 200
+        keys.write_text("sk-new\n")
+        server.send_signal(signal.SIGHUP)
+        wait_for("sk-new")
+        assert status("sk-old") == 401
+        keys.write_text("# none\n")
+        server.send_signal(signal.SIGHUP)
+        threading.Event().wait(0.5)
+        assert status("sk-new") == 200 and status("") == 401
+
+
 def main():
     hadal = sys.argv[1]
     with tempfile.TemporaryDirectory() as name:
@@ -141,7 +170,8 @@ def main():
             check_errors(address)
             check_disconnect(address)
         check_drain(hadal, model)
-    print("a served model answers, streams, refuses, forgets who left, and drains")
+        check_keys(hadal, model, pathlib.Path(name))
+    print("a served model answers, streams, refuses, forgets who left, drains, and reads its keys again")
 
 
 if __name__ == "__main__":

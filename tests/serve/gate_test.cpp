@@ -78,6 +78,18 @@ TEST_CASE("gate: without a key only health, readiness and the page are to be had
           200);
 }
 
+TEST_CASE("gate: new keys are in force at once, old ones no more") {
+    GateFixture served({.keys = serve::ApiKeys::parse("sk-old", "keys")});
+    const auto status = [&](const std::string& key) {
+        return served.ask("GET", "/v1/models", "", "Bearer " + key)->response().status;
+    };
+    CHECK(status("sk-old") == 200);
+    CHECK(status("sk-new") == 401);
+    served.gate.set_keys(serve::ApiKeys::parse("sk-new", "keys"));
+    CHECK(status("sk-old") == 401);
+    CHECK(status("sk-new") == 200);
+}
+
 TEST_CASE("gate: HEAD is answered as GET is") {
     GateFixture served;
     CHECK(served.ask("HEAD", "/v1/models")->response().status == 200);

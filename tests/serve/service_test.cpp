@@ -119,6 +119,37 @@ TEST_CASE("service: a stream that waits says so now and then") {
     CHECK(second->response().body.starts_with(": keep-alive\n\n"));
 }
 
+TEST_CASE("service: a whole answer that takes long begins with empty lines, which are no JSON") {
+    using std::chrono::milliseconds;
+    json body = long_request(false);
+    test::ServedFixture quick;
+    const http::Response at_once = quick.answer("/v1/completions", body.dump());
+    CHECK(at_once.body.starts_with("{"));
+    test::ServedFixture served({.cache_bytes = 1 << 22, .max_sequences = 1}, {}, milliseconds(2),
+                               {}, milliseconds(4));
+    const http::Response slow = served.answer("/v1/completions", body.dump());
+    CHECK(slow.body.starts_with("\n"));
+    CHECK(slow.content_type == "application/json");
+    CHECK(json::parse(slow.body)["choices"] == json::parse(at_once.body)["choices"]);
+}
+
+TEST_CASE("service: a least number of tokens is kept") {
+    test::ServedFixture served;
+    const int32_t end = *served.tokenizer.id_of("<｜end▁of▁sentence｜>");
+    json body = {{"prompt", "the end"},
+                 {"max_tokens", 20},
+                 {"seed", 1},
+                 {"logit_bias", {{std::to_string(end), 100}}}};
+    const auto tokens = [&] {
+        return served.json("/v1/completions", body)["usage"]["completion_tokens"].get<int>();
+    };
+    CHECK(tokens() == 0);
+    body["min_tokens"] = 7;
+    CHECK(tokens() == 7);
+    body["min_tokens"] = 20;
+    CHECK(tokens() == 20);
+}
+
 TEST_CASE("service: after it was told to drain it ends what runs and takes nothing new") {
     test::ServedFixture served;
     const auto running = served.ask("POST", "/v1/completions", long_request(true).dump());

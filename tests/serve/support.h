@@ -137,7 +137,8 @@ class ServedFixture {
                                                           .max_sequences = 8},
                            serve::RequestLimits limits = {},
                            std::chrono::milliseconds keep_alive = std::chrono::seconds(5),
-                           std::optional<chat::Template> chat_template = {})
+                           std::optional<chat::Template> chat_template = {},
+                           std::chrono::milliseconds patience = std::chrono::minutes(1))
         : tokenizer(small_tokenizer()),
           model(small_model(machine.context, tokenizer.vocab_size())),
           service(machine.context, model, tokenizer,
@@ -146,7 +147,8 @@ class ServedFixture {
                    .chat_template = std::move(chat_template),
                    .engine = engine,
                    .limits = limits,
-                   .keep_alive = keep_alive}) {}
+                   .keep_alive = keep_alive,
+                   .patience = patience}) {}
 
     std::shared_ptr<FakeExchange> ask(const std::string& method, const std::string& path,
                                       const std::string& body = "") {

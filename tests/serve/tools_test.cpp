@@ -98,6 +98,44 @@ TEST_CASE("tools: streamed calls add up to the whole ones, id and name come once
     if (reason != "length") CHECK(reason == "tool_calls");
 }
 
+TEST_CASE("tools: a model that calls a strict function by itself keeps to its schema") {
+    test::ServedFixture served;
+    const int32_t begins = *served.tokenizer.id_of("<｜tool▁calls▁begin｜>");
+    // The random model calls because it is pushed to; what it writes then is its own.
+    json body = with_tools(
+        {{"logit_bias", {{std::to_string(begins), 100}}}, {"parallel_tool_calls", false}});
+    const auto call_of = [&] {
+        return served.json("/v1/chat/completions", body)["choices"][0]["message"]["tool_calls"];
+    };
+    CHECK(call_of().is_null());
+    body["tools"][0]["function"]["strict"] = true;
+    std::set<std::string> names;
+    for (int seed = 0; seed < 12; ++seed) {
+        body["seed"] = seed;
+        const json calls = call_of();
+        REQUIRE(calls.size() == 1);
+        const json& function = calls[0]["function"];
+        names.insert(function["name"].get<std::string>());
+        if (function["name"] != "first") continue;
+        const json arguments = json::parse(function["arguments"].get<std::string>());
+        CHECK(arguments.size() == 1);
+        CHECK(arguments["level"].get<int>() >= 1);
+        CHECK(arguments["level"].get<int>() <= 5);
+    }
+    CHECK(names == std::set<std::string>{"first", "second"});
+    // A text that does not call is free.
+    body.erase("logit_bias");
+    body["max_tokens"] = 5;
+    CHECK(call_of().is_null());
+}
+
+TEST_CASE("tools: the token with which calls begin is the last of its mark") {
+    const text::Tokenizer tokenizer = test::small_tokenizer();
+    CHECK(chat::calls_token(tokenizer, chat::kDeepSeekV31) ==
+          tokenizer.id_of("<｜tool▁calls▁begin｜>"));
+    CHECK(!chat::calls_token(tokenizer, chat::kGigaChat31));
+}
+
 TEST_CASE("tools: none of them is called where that was forbidden") {
     test::ServedFixture served;
     const json answer = served.json("/v1/chat/completions",
