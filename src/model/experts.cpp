@@ -25,19 +25,6 @@ void add_products(const std::vector<FeedForwardWeights>& experts,
     }
 }
 
-/// The same for the gradients of the weights.
-void add_gradients(std::vector<FeedForwardWeights>& gradients, Linear FeedForwardWeights::* linear,
-                   const ExpertsSaved& saved, const Operand& d_rows, const Operand& x_rows,
-                   std::vector<LinearGradientRows>& list) {
-    for (size_t e = 0; e < gradients.size(); ++e) {
-        const int64_t begin = saved.offsets[e];
-        const int64_t count = saved.offsets[e + 1] - begin;
-        if (count == 0) continue;
-        list.push_back(
-            {d_rows.rows(begin, count), x_rows.rows(begin, count), gradients[e].*linear});
-    }
-}
-
 }  // namespace
 
 std::vector<int64_t> ExpertsSaved::load() const {
@@ -194,11 +181,19 @@ void Experts::backward_input(Context& context, const SequenceLayout& layout, con
 void Experts::backward_weight(Context& context, const Operand& x, const Operand& d_y,
                               const ExpertsSaved& saved, const ExpertsBackward& work,
                               MoeWeights& gradients) const {
-    auto& experts = gradients.experts;
+    // An expert's three together: two of them have rows in common, and all fit into a cache.
     std::vector<LinearGradientRows> list;
-    add_gradients(experts, &FeedForwardWeights::gate_proj, saved, work.d_gate, saved.x_rows, list);
-    add_gradients(experts, &FeedForwardWeights::up_proj, saved, work.d_up, saved.x_rows, list);
-    add_gradients(experts, &FeedForwardWeights::down_proj, saved, work.d_rows, saved.product, list);
+    for (size_t e = 0; e < gradients.experts.size(); ++e) {
+        const int64_t begin = saved.offsets[e];
+        const int64_t count = saved.offsets[e + 1] - begin;
+        if (count == 0) continue;
+        FeedForwardWeights& of_expert = gradients.experts[e];
+        const Operand x_rows = saved.x_rows.rows(begin, count);
+        list.push_back({work.d_gate.rows(begin, count), x_rows, of_expert.gate_proj});
+        list.push_back({work.d_up.rows(begin, count), x_rows, of_expert.up_proj});
+        list.push_back({work.d_rows.rows(begin, count), saved.product.rows(begin, count),
+                        of_expert.down_proj});
+    }
     Linear::add_gradients(context, list);
     ops::matmul_tn_add(context, work.d_logits, x.values, gradients.gate);
     if (config_.n_shared_experts > 0) {

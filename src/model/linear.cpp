@@ -68,7 +68,13 @@ class Quantizer {
         } else {
             result = quantized(source, {tiling, operand.fp8->codes});
         }
+        bytes_ += result.codes.bytes();
         return known_.emplace(key, result).first->second;
+    }
+
+    /// Of the codes along rows.
+    int64_t bytes() const {
+        return bytes_;
     }
 
     void run() {
@@ -88,6 +94,7 @@ class Quantizer {
     std::vector<ops::Quantization> from_values_;
     std::vector<ops::Requantization> from_tiles_;
     std::map<std::pair<const std::byte*, int64_t>, TiledMatrix> known_;
+    int64_t bytes_ = 0;
 };
 
 bool is_fp8(std::span<const LinearRows> list) {
@@ -145,6 +152,24 @@ void fp8_products(Context& context, std::span<const LinearRows> list,
     }
     quantizer.run();
     multiply(products);
+}
+
+/// The first gradients of a list, as many as have operands that fit into the caches together: what
+/// is quantised for them is read again at once. Returns how many.
+size_t add_first_gradients(Context& context, std::span<const LinearGradientRows> list) {
+    constexpr int64_t kCacheBytes = 512 << 10;  // of one thread's second level
+    const int64_t most = kCacheBytes * context.threads.size();
+    const Workspace::Scope scope(context.workspace);
+    Quantizer quantizer(context);
+    std::vector<ops::ProductFp8> products;
+    while (products.size() < list.size() && quantizer.bytes() < most) {
+        const LinearGradientRows& rows = list[products.size()];
+        products.push_back(
+            {quantizer.along_rows(rows.d_y), quantizer.along_rows(rows.x), rows.gradient.weight});
+    }
+    quantizer.run();
+    ops::matmul_tn_add(context, products);
+    return products.size();
 }
 
 }  // namespace
@@ -251,16 +276,7 @@ void Linear::add_gradients(Context& context, std::span<const LinearGradientRows>
         }
         return ops::matmul_tn_add(context, products);
     }
-    const Workspace::Scope scope(context.workspace);
-    Quantizer quantizer(context);
-    std::vector<ops::ProductFp8> products;
-    products.reserve(list.size());
-    for (const LinearGradientRows& rows : list) {
-        products.push_back(
-            {quantizer.along_rows(rows.d_y), quantizer.along_rows(rows.x), rows.gradient.weight});
-    }
-    quantizer.run();
-    ops::matmul_tn_add(context, products);
+    while (!list.empty()) list = list.subspan(add_first_gradients(context, list));
 }
 
 void quantize_weights(Context& context, std::span<Linear* const> linears, const Fp8Format& format) {
