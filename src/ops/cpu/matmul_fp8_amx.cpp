@@ -2,9 +2,9 @@
 //
 // As matmul_amx.cpp: blocks of 32×32 results from two tiles of rows and two of columns. Codes
 // become bf16 in the cache: columns in strips of 16 for a whole tile of the plan, rows 32 at a
-// time. After every 128 of k (4 steps of 4 instructions, 256 cycles) the block's sums go to memory,
-// and while the tile unit multiplies the next 128 the vector units scale them and add them to the
-// totals, and decode the next 32 rows: the promotion of report figure 7b, with the processor's
+// time. While the tile unit multiplies 128 of k (4 steps of 4 instructions, 256 cycles), the sums
+// of the block before leave the tiles one by one, and the vector units scale them and add them to
+// the totals, and decode the next 32 rows: the promotion of report figure 7b, with the processor's
 // units in the roles of Hopper's two groups of warps.
 //
 // Decoding looks up both bytes of 64 values at a time: 7 to 9 instructions on the shuffle port for
@@ -20,7 +20,6 @@
 #include <immintrin.h>
 
 #include "ops/cpu/amx_block.h"
-#include "ops/cpu/matmul_ahead.h"
 #include "ops/cpu/matmul_fp8_pack.h"
 #include "ops/cpu/matmul_narrow_amx.h"
 #include "ops/cpu/matmul_pack512.h"
@@ -48,39 +47,45 @@ struct Promotion {
     float* totals = nullptr;               // [32][32]
     const float* row_scales = nullptr;     // [32]
     const float* column_scales = nullptr;  // [32]
-    int64_t rows = 0;
-    bool two_columns = false;  // tiles
-    bool first = false;        // there are no totals yet
-    bool to_c = false;         // the last block of k: the totals go to c
+    int64_t rows = 0;                      // 0: nothing waits
+    bool two_columns = false;              // tiles
+    bool first = false;                    // there are no totals yet
+    bool to_c = false;                     // the last block of k: the totals go to c
     bool add = false;
     Out* c = nullptr;
     int64_t stride = 0;
     __mmask16 lanes[2] = {};
-    int64_t group = 0;  // of eight rows, the next to be done
 
-    void advance(int64_t groups) {
-        for (; groups > 0 && group * kGroup < rows; --groups, ++group) {
+    /// All of it at once.
+    void finish() {
+        for (int64_t group = 0; group * kGroup < rows; ++group) {
             if (to_c) {
-                first ? promote_edges<true, true>() : promote_edges<false, true>();
+                first ? promote_edges<true, true>(group) : promote_edges<false, true>(group);
             } else {
-                first ? promote_edges<true, false>() : promote_edges<false, false>();
+                first ? promote_edges<true, false>(group) : promote_edges<false, false>(group);
             }
         }
+        rows = 0;
+    }
+
+    /// A group of 32×32 sums.
+    template <bool is_first, bool stores>
+    __attribute__((always_inline)) void promote_whole(int64_t group) const {
+        promote<is_first, stores, 2>(group, kGroup);
     }
 
   private:
     static constexpr int64_t kGroup = 8;
 
     template <bool is_first, bool stores>
-    void promote_edges() const {
-        const int64_t count = rows - group * kGroup;
-        if (count >= kGroup && two_columns) return promote<is_first, stores, 2>(kGroup);
-        if (two_columns) return promote<is_first, stores, 2>(least(count, kGroup));
-        promote<is_first, stores, 1>(least(count, kGroup));
+    void promote_edges(int64_t group) const {
+        const int64_t count = least(rows - group * kGroup, kGroup);
+        if (two_columns) return promote<is_first, stores, 2>(group, count);
+        promote<is_first, stores, 1>(group, count);
     }
 
     template <bool is_first, bool stores, int tiles>
-    __attribute__((always_inline)) void promote(int64_t count) const {
+    __attribute__((always_inline)) void promote(int64_t group, int64_t count) const {
         const std::byte* sum = sums + group % 2 * 512 + group / 2 * 2 * kSumStride;
         const float* row_scale = row_scales + group * kGroup;
         float* total = totals + group * kGroup * kBlock;
@@ -109,39 +114,127 @@ struct Promotion {
     }
 };
 
-/// sums = rows·columns over one block of k, while the promotion of the block before and the
-/// decoding of later rows go on.
-template <class Out, int row_tiles, int column_tiles>
-void multiply_tiles(const std::byte* a, int64_t a_next, const std::byte* b, int64_t b_stride,
-                    int64_t b_next, int64_t steps, Promotion<Out>& promotion, RowDecoder& ahead,
-                    int64_t ahead_count, Fetched& fetched, std::byte* sums) {
+/// The operands of a block of 32×32 results over a block of k.
+struct BlockOperands {
+    const std::byte* a;  // decoded rows
+    int64_t a_next;      // bytes from the first 16 to the others
+    const std::byte* b;  // decoded columns
+    int64_t b_stride;
+    int64_t b_next;
+    int64_t steps;
+};
+
+/// sums = rows·columns of fewer than 32 rows or columns, or of nothing.
+template <int row_tiles, int column_tiles>
+void multiply_edge(const BlockOperands& block, std::byte* sums) {
     asm volatile("" ::: "memory");  // the tile loads below are opaque to the compiler
     _tile_zero(0);
     if constexpr (column_tiles == 2) _tile_zero(1);
     if constexpr (row_tiles == 2) _tile_zero(2);
     if constexpr (row_tiles == 2 && column_tiles == 2) _tile_zero(3);
-    const int64_t groups = steps < 2 ? 4 : steps < 4 ? 2 : 1;  // of rows a step
-    for (int64_t i = 0; i < steps; ++i, a += kTileBytes, b += 16 * b_stride) {
-        _tile_stream_loadd(6, b, b_stride);
+    const std::byte *a = block.a, *b = block.b;
+    for (int64_t i = 0; i < block.steps; ++i, a += kTileBytes, b += 16 * block.b_stride) {
+        _tile_stream_loadd(6, b, block.b_stride);
         _tile_loadd(4, a, 64);
         _tile_dpbf16ps(0, 4, 6);
         if constexpr (column_tiles == 2) {
-            _tile_stream_loadd(7, b + b_next, b_stride);
+            _tile_stream_loadd(7, b + block.b_next, block.b_stride);
             _tile_dpbf16ps(1, 4, 7);
         }
         if constexpr (row_tiles == 2) {
-            _tile_loadd(5, a + a_next, 64);
+            _tile_loadd(5, a + block.a_next, 64);
             _tile_dpbf16ps(2, 5, 6);
             if constexpr (column_tiles == 2) _tile_dpbf16ps(3, 5, 7);
         }
-        promotion.advance(groups);
-        if (i == 0) ahead.advance(ahead_count);
-        fetched.fetch();
     }
     _tile_stored(0, sums, 64);
     if constexpr (column_tiles == 2) _tile_stored(1, sums + kSumStride, 64);
     if constexpr (row_tiles == 2) _tile_stored(2, sums + 2 * kSumStride, 64);
     if constexpr (row_tiles == 2 && column_tiles == 2) _tile_stored(3, sums + 3 * kSumStride, 64);
+    asm volatile("" ::: "memory");
+}
+
+/// What goes on beside the tile unit while a whole block is multiplied.
+template <class Out>
+struct Beside {
+    std::byte* sums;                  // receives what the block before left in the tiles
+    const Promotion<Out>& promotion;  // of these
+    RowDecoder& ahead;
+    int64_t ahead_count;  // portions
+    const Out* result;    // where this block's totals will go: fetched; null if later
+    int64_t stride;
+};
+
+enum class Stage { nothing, first_total, add_to_total, total_to_c, sums_to_c };
+
+/// 32×32 results over up to 128 of k; the sums stay in the tiles. A tile is stored just before its
+/// next use, while the tile unit multiplies those before it: stored at the end of a block, all four
+/// would wait for the last product, and the next block for them. Nor is there a branch that could
+/// be mispredicted, with tile instructions behind it.
+template <class Out, Stage stage>
+void multiply_whole(const BlockOperands& block, const Beside<Out>& beside) {
+    constexpr bool kIsFirst = stage == Stage::first_total || stage == Stage::sums_to_c;
+    constexpr bool kStores = stage == Stage::total_to_c || stage == Stage::sums_to_c;
+    const std::byte *a = block.a, *b = block.b;
+    const int64_t a_next = block.a_next, b_next = block.b_next;
+    const Out* result = beside.result;
+    std::byte* sums = beside.sums;
+    asm volatile("" ::: "memory");  // the tile instructions below are opaque to the compiler
+    const auto group = [&](int64_t i) __attribute__((always_inline)) {
+        if constexpr (stage != Stage::nothing) {
+            beside.promotion.template promote_whole<kIsFirst, kStores>(i);
+        }
+        if (result == nullptr) return;
+#pragma GCC unroll 8
+        for (int row = 0; row < 8; ++row, result += beside.stride) {
+            for (size_t line = 0; line < kBlock * sizeof(Out) / 64; ++line) {
+                __builtin_prefetch(result + line * (64 / sizeof(Out)), 1, 3);
+            }
+        }
+    };
+    const auto step = [&]<bool is_first_step>(int64_t i) __attribute__((always_inline)) {
+        _tile_stream_loadd(6, b, 64);
+        _tile_loadd(4, a, 64);
+        if constexpr (is_first_step) {
+            _tile_stored(0, sums, 64);
+            _tile_zero(0);
+        }
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_stream_loadd(7, b + b_next, 64);
+        if constexpr (is_first_step) {
+            _tile_stored(1, sums + kSumStride, 64);
+            _tile_zero(1);
+        }
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(5, a + a_next, 64);
+        if constexpr (is_first_step) {
+            _tile_stored(2, sums + 2 * kSumStride, 64);
+            _tile_zero(2);
+        }
+        _tile_dpbf16ps(2, 5, 6);
+        if constexpr (is_first_step) {
+            _tile_stored(3, sums + 3 * kSumStride, 64);
+            _tile_zero(3);
+        }
+        _tile_dpbf16ps(3, 5, 7);
+        if constexpr (!is_first_step) group(i - 1);
+        a += kTileBytes;
+        b += kTileBytes;
+    };
+    step.template operator()<true>(0);
+    beside.ahead.advance(beside.ahead_count);
+#pragma GCC unroll 3
+    for (int64_t i = 1; i < block.steps; ++i) step.template operator()<false>(i);
+    for (int64_t i = block.steps; i < 5; ++i) group(i - 1);
+    asm volatile("" ::: "memory");
+}
+
+/// To memory what multiply_whole left.
+[[maybe_unused]] void store_tiles(std::byte* sums) {
+    _tile_stored(0, sums, 64);
+    _tile_stored(1, sums + kSumStride, 64);
+    _tile_stored(2, sums + 2 * kSumStride, 64);
+    _tile_stored(3, sums + 3 * kSumStride, 64);
     asm volatile("" ::: "memory");
 }
 
@@ -154,6 +247,8 @@ struct alignas(kPage) Buffers {
     float row_scales[kMostScales][kMostSide];
     float column_scales[kMostScales][kMostSide];
 };
+
+constexpr BlockShape kWhole{{16, 16}, {16, 16}};
 
 /// One tile of the plan while it is computed.
 template <class Out>
@@ -168,6 +263,7 @@ class TileProduct {
           width_(least(16, tile.n_count)) {
         promotion_.add = product.add;
         promotion_.stride = product.c_stride;
+        promotion_.sums = sums();
     }
 
     void compute() {
@@ -239,99 +335,105 @@ class TileProduct {
             const int64_t rows = least(kBlock, tile_.m_count - m);
             const int64_t slots = across * (end_ - begin_ + product_.block - 1) / product_.block;
             const int64_t ahead_count = slots == 0 ? 0 : (ahead.left() + slots - 1) / slots;
-            fetched_.rows = codes_ahead(m + 2 * kBlock, across * steps());
             for (int64_t n = 0; n < tile_.n_count; n += kBlock) {
                 const BlockShape shape = {{least(16, rows), rows > 16 ? rows - 16 : 0},
                                           {width_, tile_.n_count - n > 16 ? width_ : 0}};
-                if (!(shape == configured)) configure(shape);
+                if (!(shape == configured)) {
+                    finish_promotion();
+                    configure(shape);
+                }
                 configured = shape;
                 multiply_block(m, n, shape, ahead, ahead_count);
             }
             ahead.advance(ahead.left());
         }
-        promotion_.advance(4);
-        promotion_.rows = 0;
+        finish_promotion();
     }
 
     void multiply_block(int64_t m, int64_t n, const BlockShape& shape, RowDecoder& ahead,
                         int64_t ahead_count) {
         float* totals = totals_of(m, n);
         const std::byte* rows = buffers_.rows[m / kBlock % 2];
-        const int64_t row_next = steps() * kTileBytes;
-        fetched_.result = result_ahead(m, n, shape);
         int64_t index = 0;
         for (int64_t k = begin_; k < end_ || k == 0; k += product_.block, ++index) {
-            const int64_t count = (least(product_.block, end_ - k) + kStep - 1) / kStep;
-            std::byte* sums = buffers_.sums[0] + kLastQuarter;
-            const std::byte* a = rows + (k - begin_) / kStep * kTileBytes;
-            const std::byte* b = strip(n) + (k - columns_begin_) * 2 * width_;
-            const auto run = [&](auto function) {
-                function(a, row_next, b, 4 * width_, strip_bytes_, count, promotion_, ahead,
-                         ahead_count, fetched_, sums);
-            };
-            if (shape.rows[1] > 0 && shape.columns[1] > 0) {
-                run(multiply_tiles<Out, 2, 2>);
-            } else if (shape.rows[1] > 0) {
-                run(multiply_tiles<Out, 2, 1>);
-            } else if (shape.columns[1] > 0) {
-                run(multiply_tiles<Out, 1, 2>);
+            const BlockOperands block{
+                .a = rows + (k - begin_) / kStep * kTileBytes,
+                .a_next = steps() * kTileBytes,
+                .b = strip(n) + (k - columns_begin_) * 2 * width_,
+                .b_stride = 4 * width_,
+                .b_next = strip_bytes_,
+                .steps = (least(product_.block, end_ - k) + kStep - 1) / kStep};
+            const bool to_c = k + product_.block >= product_.k && !product_.c_transposed;
+            const bool whole = shape == kWhole && block.steps > 0;
+            if (whole) {
+                multiply_whole(block, ahead, ahead_count, to_c ? result_of(m, n) : nullptr);
             } else {
-                run(multiply_tiles<Out, 1, 1>);
+                finish_promotion();
+                multiply_edge(block, shape);
             }
-            promotion_.advance(4);
-            if (k == begin_) prepare_promotion(m, n, shape, totals, sums);
-            promotion_.group = 0;
+            // Member by member: a copy of the whole would be read before its parts have left the
+            // store buffer, behind the tiles' sums, and stand still until those are in memory.
+            promotion_.totals = totals;
+            promotion_.rows = shape.rows[0] + shape.rows[1];
+            promotion_.two_columns = shape.columns[1] > 0;
             promotion_.row_scales = buffers_.row_scales[index] + m;
             promotion_.column_scales = buffers_.column_scales[index] + n;
             promotion_.first = k == 0;
-            promotion_.to_c = k + product_.block >= product_.k && !product_.c_transposed;
+            promotion_.to_c = to_c;
+            promotion_.c = result_of(m, n);
+            promotion_.lanes[0] = first_lanes(tile_.n_count - n);
+            promotion_.lanes[1] = first_lanes(tile_.n_count - n > 16 ? tile_.n_count - n - 16 : 0);
+            in_tiles_ = whole;
         }
         if (product_.c_transposed && end_ == product_.k) {
-            promotion_.advance(4);
+            finish_promotion();
             store_transposed(m, n, shape, totals);
         }
     }
 
-    /// The codes that are decoded during the next rows' product.
-    Ahead codes_ahead(int64_t m, int64_t steps) const {
-        const Fp8Operand& x = product_.a;
-        const int64_t width = x.code == Code::bf16 ? 2 : 1;
-        const int64_t count = least(kBlock, tile_.m_count - m), k_count = end_ - begin_;
-        if (count <= 0 || k_count <= 0) return {};
-        const auto* data = static_cast<const std::byte*>(x.data);
-        const int64_t free = tile_.m_begin + m;
-        if (x.k_contiguous) {
-            return {data + (free * x.stride + begin_) * width, x.stride * width, count,
-                    k_count * width, steps};
+    void multiply_whole(const BlockOperands& block, RowDecoder& ahead, int64_t ahead_count,
+                        const Out* result) {
+        if (!in_tiles_) promotion_.finish();
+        const Promotion<Out>& promotion = promotion_;
+        const Beside<Out> beside{.sums = sums(),
+                                 .promotion = promotion,
+                                 .ahead = ahead,
+                                 .ahead_count = ahead_count,
+                                 .result = result,
+                                 .stride = product_.c_stride};
+        if (promotion.rows == 0) return cpu::multiply_whole<Out, Stage::nothing>(block, beside);
+        if (promotion.to_c) {
+            return promotion.first ? cpu::multiply_whole<Out, Stage::sums_to_c>(block, beside)
+                                   : cpu::multiply_whole<Out, Stage::total_to_c>(block, beside);
         }
-        return {data + (begin_ * x.stride + free) * width, x.stride * width, k_count, count * width,
-                steps};
+        return promotion.first ? cpu::multiply_whole<Out, Stage::first_total>(block, beside)
+                               : cpu::multiply_whole<Out, Stage::add_to_total>(block, beside);
     }
 
-    /// Where this block is stored, during the next.
-    Ahead result_ahead(int64_t m, int64_t n, const BlockShape& shape) const {
-        if (end_ < product_.k || product_.c_transposed) return {};
-        const int64_t columns = least(kBlock, tile_.n_count - n);
-        return {static_cast<const Out*>(product_.c) + (tile_.m_begin + m) * product_.c_stride +
-                    tile_.n_begin + n,
-                product_.c_stride * int64_t(sizeof(Out)), shape.rows[0] + shape.rows[1],
-                columns * int64_t(sizeof(Out)), steps()};
+    void multiply_edge(const BlockOperands& block, const BlockShape& shape) {
+        if (shape.rows[1] > 0 && shape.columns[1] > 0) {
+            cpu::multiply_edge<2, 2>(block, sums());
+        } else if (shape.rows[1] > 0) {
+            cpu::multiply_edge<2, 1>(block, sums());
+        } else if (shape.columns[1] > 0) {
+            cpu::multiply_edge<1, 2>(block, sums());
+        } else {
+            cpu::multiply_edge<1, 1>(block, sums());
+        }
     }
 
-    /// Member by member: a copy of the whole would be read before its parts have left the store
-    /// buffer, behind the tiles' sums, and stand still until those are in memory.
-    void prepare_promotion(int64_t m, int64_t n, const BlockShape& shape, float* totals,
-                           const std::byte* sums) {
-        promotion_.sums = sums;
-        promotion_.totals = totals;
-        promotion_.rows = shape.rows[0] + shape.rows[1];
-        promotion_.two_columns = shape.columns[1] > 0;
-        if (product_.c_transposed) return;
-        const int64_t columns = tile_.n_count - n;
-        promotion_.c = static_cast<Out*>(product_.c) + (tile_.m_begin + m) * product_.c_stride +
-                       tile_.n_begin + n;
-        promotion_.lanes[0] = first_lanes(columns);
-        promotion_.lanes[1] = first_lanes(columns > 16 ? columns - 16 : 0);
+    void finish_promotion() {
+        if (in_tiles_) store_tiles(sums());
+        in_tiles_ = false;
+        promotion_.finish();
+    }
+
+    std::byte* sums() {
+        return buffers_.sums[0] + kLastQuarter;
+    }
+    Out* result_of(int64_t m, int64_t n) const {
+        return static_cast<Out*>(product_.c) + (tile_.m_begin + m) * product_.c_stride +
+               tile_.n_begin + n;
     }
 
     void store_transposed(int64_t m, int64_t n, const BlockShape& shape, const float* totals) {
@@ -374,8 +476,8 @@ class TileProduct {
     int64_t strip_bytes_ = 0;
     int64_t begin_ = 0;  // k of which rows are decoded
     int64_t end_ = 0;
-    Promotion<Out> promotion_;
-    Fetched fetched_;
+    Promotion<Out> promotion_;  // of the block before
+    bool in_tiles_ = false;     // its sums
 };
 
 /// Rows of an E4M3 weight that share scales by 32.

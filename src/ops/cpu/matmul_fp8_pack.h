@@ -63,13 +63,13 @@ class RowDecoder {
             static_cast<const uint8_t*>(x_->data) + (begin_ + row_) * x_->stride + k_begin_;
         std::byte* to = place(row_++, 0);
         int64_t left = k_end_ - k_begin_;
-        const int64_t part = left;  // the next one is decoded after all other rows of the tile
+        const int64_t later = 32 * x_->stride;  // of the 32 rows that are decoded next
         for (; left >= 64; left -= 64, codes += 64, to += 2 * 1024) {
             __m512i values[2];
             decoder.decode(_mm512_loadu_si512(codes), values);
             _mm512_store_si512(to, values[0]);
             _mm512_store_si512(to + 1024, values[1]);
-            _mm_prefetch(codes + part, _MM_HINT_T1);
+            _mm_prefetch(codes + later, _MM_HINT_T0);
         }
         if (left > 0) {
             __m512i values[2];
@@ -98,6 +98,11 @@ class RowDecoder {
         const auto* codes =
             static_cast<const uint8_t*>(x_->data) + (k_begin_ + k_) * x_->stride + begin_ + row_;
         int64_t stride = x_->stride;
+        if ((begin_ + row_) % 64 < 16) {  // once a line: the one after next in the same rows
+            for (int64_t k = 0; k < k_count && k < 32; ++k) {
+                _mm_prefetch(codes + k * stride + 64, _MM_HINT_T1);
+            }
+        }
         alignas(64) uint8_t edge[32 * 16];
         if (rows < 16 || k_count < 32) {
             for (int64_t k = 0; k < 32; ++k) {
