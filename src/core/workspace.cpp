@@ -30,6 +30,11 @@ std::byte* Workspace::take_bytes(size_t bytes) {
     return memory;
 }
 
+void* Workspace::do_allocate(size_t bytes, size_t alignment) {
+    HADAL_ASSERT(alignment <= kLine);
+    return take_bytes(bytes);
+}
+
 Tensor Workspace::take(Shape shape, DType dtype) {
     std::byte* memory = take_bytes(size_t(shape.count() * size_of(dtype)));
     return Tensor::over(memory, shape, dtype, chunks_[chunk_].memory);

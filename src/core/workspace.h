@@ -5,13 +5,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <memory_resource>
 #include <vector>
 
 #include "core/tensor.h"
 
 namespace hadal {
 
-class Workspace {
+/// As a memory resource it serves lists that live no longer than a Scope: give it to a
+/// std::pmr::vector that is declared after the Scope, and that no deeper Scope makes grow.
+class Workspace : public std::pmr::memory_resource {
   public:
     Workspace() = default;
     Workspace(const Workspace&) = delete;
@@ -53,6 +56,11 @@ class Workspace {
         std::shared_ptr<std::byte> memory;
         size_t size = 0;
     };
+    void* do_allocate(size_t bytes, size_t alignment) override;
+    void do_deallocate(void*, size_t, size_t) override {}  // the Scope's end gives it back
+    bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+        return this == &other;
+    }
     std::byte* take_bytes(size_t bytes);
     void release(size_t chunk, size_t used);
 

@@ -17,7 +17,7 @@ struct ColumnSums {
     std::vector<int64_t> rows;              // [experts]
 
     /// rows of `x` [rows, columns], expert e's from offsets[e].
-    void add(const Tensor& x, const std::vector<int64_t>& offsets) {
+    void add(const Tensor& x, std::span<const int64_t> offsets) {
         sums.resize(offsets.size() - 1, std::vector<double>(size_t(x.shape()[1])));
         rows.resize(offsets.size() - 1);
         for (size_t e = 0; e < sums.size(); ++e) {
@@ -76,8 +76,8 @@ model::ColumnImportance expert_importance(Context& context, const model::Model& 
         context.threads.parallel_for(int64_t(layers.size()), [&](int64_t i) {
             if (!model.config.is_moe_layer(i)) return;
             const model::ExpertsSaved& moe = saved.layers[size_t(i)].moe;
-            layers[size_t(i)].input.add(moe.x_rows.values, moe.offsets);
-            layers[size_t(i)].product.add(moe.product.values, moe.offsets);
+            layers[size_t(i)].input.add(moe.x_rows.values, moe.offsets.values<int64_t>());
+            layers[size_t(i)].product.add(moe.product.values, moe.offsets.values<int64_t>());
         });
     });
     model::ColumnImportance importance;

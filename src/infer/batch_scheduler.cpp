@@ -78,7 +78,9 @@ void BatchScheduler::clear_prefixes() {
 }
 
 const Step& BatchScheduler::next() {
-    step_ = {};
+    step_.runs.clear();
+    step_.copies.clear();
+    step_.preempted = 0;
     rows_ = 0;
     schedule_generating();
     admit_waiting();

@@ -96,20 +96,6 @@ int64_t most_positions(const model::Model& model) {
     return std::min(model.config.max_position_embeddings, model.cos_sin.shape()[0]);
 }
 
-std::string_view name(FinishReason reason) {
-    switch (reason) {
-        case FinishReason::stop:
-            return "stop";
-        case FinishReason::length:
-            return "length";
-        case FinishReason::cancelled:
-            return "cancelled";
-        case FinishReason::error:
-            return "error";
-    }
-    return "";
-}
-
 /// A request while the engine has it.
 struct Engine::Active {
     explicit Active(Request asked) : request(std::move(asked)), sampler(request.sampling) {
@@ -151,6 +137,11 @@ struct Engine::Active {
     /// Whether the token at this index of the sequence may end the text.
     bool may_stop(int64_t position) const {
         return position - prompt_tokens() >= request.min_new_tokens;
+    }
+    /// So that no step makes the lists grow.
+    void reserve_tokens() {
+        sequence.tokens.reserve(size_t(sequence.most_tokens));
+        result.tokens.reserve(size_t(sequence.most_tokens - prompt_tokens()));
     }
     bool grammar_is_finished() const {
         return !finished && request.grammar != nullptr && !grammar_waits &&
@@ -276,6 +267,7 @@ bool Engine::step() {
         Active& active = of(run);
         if (active.started == Clock::time_point()) {
             active.started = now;
+            active.reserve_tokens();
             active.result.reused_tokens = run.sequence->reused;
             totals_.reused_tokens += run.sequence->reused;
         }
@@ -375,8 +367,9 @@ void Engine::decide(const Step& step) {
 }
 
 void Engine::decide_block(const Step& step, size_t first, size_t end) {
-    std::vector<int64_t> rows;
-    std::vector<const Run*> runs;
+    const Workspace::Scope scope(context_.workspace);
+    std::pmr::vector<int64_t> rows(&context_.workspace);
+    std::pmr::vector<const Run*> runs(&context_.workspace);
     bool logprobs = false;
     for (size_t i = first; i < end; ++i) {
         const Run& run = step.runs[i];
@@ -395,7 +388,6 @@ void Engine::decide_block(const Step& step, size_t first, size_t end) {
     context_.threads.parallel_for(int64_t(runs.size()), [&](int64_t i) {
         choose(of(*runs[size_t(i)]), *runs[size_t(i)], logits);
     });
-    const Workspace::Scope scope(context_.workspace);
     Tensor losses;
     if (logprobs) {
         Tensor targets = context_.workspace.take({int64_t(rows.size())}, DType::i32);
@@ -563,11 +555,15 @@ void Engine::follow_and_draft(const Step& step) {
 }
 
 void Engine::settle(const Step& step) {
-    const std::vector<Run> runs = step.runs;  // finishing changes the scheduler's
-    for (const Run& run : runs) {
+    for (size_t i = 0; i < step.runs.size();) {
+        const Run run = step.runs[i];
         Active& active = of(run);
         scheduler_.advance(*run.sequence, std::max(run.sequence->cached, active.last_row + 1));
-        if (active.finished) finish(active);
+        if (active.finished) {
+            finish(active);  // takes its run out of the step
+        } else {
+            ++i;
+        }
     }
 }
 

@@ -127,8 +127,9 @@ struct RowRange {
 };
 
 /// The sequences' rows of the step; neighbours are joined.
-std::vector<RowRange> ranges_of(std::span<const ops::LatentSequence> sequences) {
-    std::vector<RowRange> ranges;
+std::pmr::vector<RowRange> ranges_of(Context& context,
+                                     std::span<const ops::LatentSequence> sequences) {
+    std::pmr::vector<RowRange> ranges(&context.workspace);
     for (const ops::LatentSequence& sequence : sequences) {
         if (ranges.empty() || ranges.back().begin + ranges.back().count != sequence.first_query) {
             ranges.push_back({sequence.first_query, 0});
@@ -193,7 +194,8 @@ AttentionBackward allocate_attention_backward(const ModelConfig& config, int64_t
 
 void AttentionMla::compress(Context& context, const Operand& x, const Tensor& positions,
                             const Tensor& cos_sin, AttentionSaved& saved) const {
-    std::vector<LinearRows> list;
+    const Workspace::Scope scope(context.workspace);
+    LinearList list(&context.workspace);
     if (config_.q_lora_rank > 0) {
         list.push_back({x, weights_.q_a_proj, saved.q_a});  // [tokens, q_lora_rank], eq. 6
     }
@@ -302,22 +304,23 @@ void AttentionMla::attend_absorbed(Context& context, const CachedLayout& layout,
     const int64_t rope = config_.qk_rope_head_dim;
     const int64_t v = config_.v_head_dim;
     const int64_t rank = config_.kv_lora_rank;
-    std::vector<ops::LatentSequence> sequences;
+    const Workspace::Scope scope(context.workspace);
+    std::pmr::vector<ops::LatentSequence> sequences(&context.workspace);
     for (const CachedRows& rows : layout.sequences) {
         const int64_t others = expanded_rows(rows);
         if (others == rows.query_count) continue;
         sequences.push_back({rows.pages, rows.length + rows.query_count, rows.first_row + others,
                              rows.query_count - others});
     }
-    const std::vector<RowRange> ranges = ranges_of(sequences);
-    const Workspace::Scope scope(context.workspace);
+    const auto ranges = ranges_of(context, sequences);
     Tensor q_latent =
         context.workspace.take({tokens, heads * rank}, dtype);            // [tokens, heads·rank]
     Tensor q_pe = context.workspace.take({tokens, heads * rope}, dtype);  // [tokens, heads·rope]
     Tensor u = context.workspace.take({tokens, heads * rank}, dtype);     // [tokens, heads·rank]
 
     // W^UK moves from the keys to the query: q_nope·(W^UK c) = (W^UKᵀ q_nope)·c.
-    std::vector<ops::Product> products;
+    std::pmr::vector<ops::Product> products(&context.workspace);
+    products.reserve(ranges.size() * size_t(heads));
     for (const auto& [begin, count] : ranges) {
         const Tensor q = saved.q.rows(begin, count);
         for (int64_t h = 0; h < heads; ++h) {

@@ -31,7 +31,7 @@ int64_t expert_bytes(const FeedForwardWeights& expert) {
 }  // namespace
 
 int64_t ExpertPages::bring(const std::vector<FeedForwardWeights>& experts,
-                           const std::vector<int64_t>& offsets) {
+                           std::span<const int64_t> offsets) {
     int64_t bytes = 0;
     for (size_t e = 0; e < experts.size(); ++e) {
         if (offsets[e + 1] == offsets[e] || (asked_[e] != 0 && !again_)) continue;

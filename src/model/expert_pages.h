@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "model/parameters.h"
@@ -19,8 +20,7 @@ class ExpertPages {
 
     /// Begins to read the experts that have rows and returns at once; the bytes asked for.
     /// `offsets` as those of ExpertsSaved.
-    int64_t bring(const std::vector<FeedForwardWeights>& experts,
-                  const std::vector<int64_t>& offsets);
+    int64_t bring(const std::vector<FeedForwardWeights>& experts, std::span<const int64_t> offsets);
 
   private:
     std::vector<uint8_t> asked_;

@@ -16,10 +16,11 @@ namespace {
 /// `linear` to those of `result`.
 void add_products(const std::vector<FeedForwardWeights>& experts,
                   Linear FeedForwardWeights::* linear, const ExpertsSaved& saved,
-                  const Operand& operand, const Tensor& result, std::vector<LinearRows>& list) {
+                  const Operand& operand, const Tensor& result, LinearList& list) {
+    const auto offsets = saved.offsets.values<int64_t>();
     for (size_t e = 0; e < experts.size(); ++e) {
-        const int64_t begin = saved.offsets[e];
-        const int64_t count = saved.offsets[e + 1] - begin;
+        const int64_t begin = offsets[e];
+        const int64_t count = offsets[e + 1] - begin;
         if (count == 0) continue;
         list.push_back({operand.rows(begin, count), experts[e].*linear, result.rows(begin, count)});
     }
@@ -28,8 +29,9 @@ void add_products(const std::vector<FeedForwardWeights>& experts,
 }  // namespace
 
 std::vector<int64_t> ExpertsSaved::load() const {
+    const auto begins = offsets.values<int64_t>();
     std::vector<int64_t> load;
-    for (size_t e = 0; e + 1 < offsets.size(); ++e) load.push_back(offsets[e + 1] - offsets[e]);
+    for (size_t e = 0; e + 1 < begins.size(); ++e) load.push_back(begins[e + 1] - begins[e]);
     return load;
 }
 
@@ -44,7 +46,7 @@ ExpertsSaved allocate_experts_saved(const ModelConfig& config, int64_t tokens,
     saved.scores = memory.kept("scores", {tokens, experts}, statistics);
     saved.ids = memory.kept("routing", {tokens, top_k}, DType::i32);
     saved.weights = memory.kept("routing", {tokens, top_k}, statistics);
-    saved.offsets.resize(size_t(experts) + 1);
+    saved.offsets = memory.kept("routing", {experts + 1}, DType::i64);
     saved.row_source = memory.kept("routing", {rows}, DType::i32);
     saved.slot_row = memory.kept("routing", {tokens, top_k}, DType::i32);
     saved.row_weight = memory.kept("routing", {rows}, statistics);
@@ -88,18 +90,21 @@ void Experts::route(Context& context, const Tensor& x, ExpertsSaved& saved) cons
     ops::matmul_nt(context, x, weights_.gate, logits);
     ops::gate_topk(context, logits, weights_.e_score_correction_bias, config_.gate_options(),
                    saved.scores, saved.ids, saved.weights);
-    ops::expert_order(context, saved.ids, saved.offsets, saved.row_source, saved.slot_row);
+    ops::expert_order(context, saved.ids, saved.offsets.values<int64_t>(), saved.row_source,
+                      saved.slot_row);
     ops::gather_values(context, saved.weights, saved.row_source, saved.row_weight);
 }
 
 void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, Tensor& y) const {
     route(context, x.values, saved);
-    if (weights_.pages) weights_.pages->bring(weights_.experts, saved.offsets);
+    if (weights_.pages) weights_.pages->bring(weights_.experts, saved.offsets.values<int64_t>());
     gather(context, x, saved.row_source, config_.num_experts_per_tok, saved.x_rows);
     const auto& experts = weights_.experts;
     const FeedForward shared(weights_.shared_experts);
     const bool has_shared = config_.n_shared_experts > 0;
-    std::vector<LinearRows> list;  // gate and up of all experts in one fork/join
+    const Workspace::Scope scope(context.workspace);
+    LinearList list(&context.workspace);  // gate and up of all experts in one fork/join
+    list.reserve(2 * experts.size() + 2);
     add_products(experts, &FeedForwardWeights::gate_proj, saved, saved.x_rows, saved.gate.values,
                  list);
     add_products(experts, &FeedForwardWeights::up_proj, saved, saved.x_rows, saved.up.values, list);
@@ -107,7 +112,6 @@ void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, T
     Linear::forward(context, list);  // [rows, moe_intermediate], twice
     swiglu(context, {saved.gate, saved.up, saved.row_weight}, saved.product);
     if (has_shared) shared.finish(context, saved.shared, y);
-    const Workspace::Scope scope(context.workspace);
     Tensor rows =  // [rows, hidden]
         context.workspace.take({saved.row_source.count(), config_.hidden_size}, y.dtype());
     list.clear();
@@ -156,7 +160,8 @@ void Experts::backward_input(Context& context, const SequenceLayout& layout, con
         context.workspace.take({saved.row_source.count(), config_.hidden_size}, dtype);
 
     gather(context, d_y, saved.row_source, config_.num_experts_per_tok, work.d_rows);
-    std::vector<LinearRows> list;
+    LinearList list(&context.workspace);
+    list.reserve(experts.size());
     add_products(experts, &FeedForwardWeights::down_proj, saved, work.d_rows, d_product, list);
     Linear::backward_input(context, list);  // [rows, moe_intermediate]
     swiglu_backward(context, d_product, {saved.gate, saved.up, saved.row_weight}, work.d_gate,
@@ -181,11 +186,12 @@ void Experts::backward_input(Context& context, const SequenceLayout& layout, con
 void Experts::backward_weight(Context& context, const Operand& x, const Operand& d_y,
                               const ExpertsSaved& saved, const ExpertsBackward& work,
                               MoeWeights& gradients) const {
+    const auto offsets = saved.offsets.values<int64_t>();
     // An expert's three together: two of them have rows in common, and all fit into a cache.
     std::vector<LinearGradientRows> list;
     for (size_t e = 0; e < gradients.experts.size(); ++e) {
-        const int64_t begin = saved.offsets[e];
-        const int64_t count = saved.offsets[e + 1] - begin;
+        const int64_t begin = offsets[e];
+        const int64_t count = offsets[e + 1] - begin;
         if (count == 0) continue;
         FeedForwardWeights& of_expert = gradients.experts[e];
         const Operand x_rows = saved.x_rows.rows(begin, count);

@@ -16,17 +16,17 @@ namespace hadal::model {
 
 /// rows = tokens·num_experts_per_tok
 struct ExpertsSaved {
-    Tensor scores;                 // [tokens, n_routed_experts] f32   s of eq. 15
-    Tensor ids;                    // [tokens, top_k] i32
-    Tensor weights;                // [tokens, top_k] f32              g of eq. 13
-    std::vector<int64_t> offsets;  // n_routed_experts + 1
-    Tensor row_source;             // [rows] i32
-    Tensor slot_row;               // [tokens, top_k] i32
-    Tensor row_weight;             // [rows] f32
-    Operand x_rows;                // [rows, hidden]
-    KeptTiles gate;                // [rows, moe_intermediate]
-    KeptTiles up;                  // [rows, moe_intermediate]
-    Operand product;               // [rows, moe_intermediate], the routing weight inside
+    Tensor scores;      // [tokens, n_routed_experts] f32   s of eq. 15
+    Tensor ids;         // [tokens, top_k] i32
+    Tensor weights;     // [tokens, top_k] f32              g of eq. 13
+    Tensor offsets;     // [n_routed_experts + 1] i64
+    Tensor row_source;  // [rows] i32
+    Tensor slot_row;    // [tokens, top_k] i32
+    Tensor row_weight;  // [rows] f32
+    Operand x_rows;     // [rows, hidden]
+    KeptTiles gate;     // [rows, moe_intermediate]
+    KeptTiles up;       // [rows, moe_intermediate]
+    Operand product;    // [rows, moe_intermediate], the routing weight inside
     FeedForwardSaved shared;
 
     /// Tokens sent to each expert.

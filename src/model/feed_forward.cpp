@@ -28,14 +28,15 @@ FeedForwardBackward allocate_feed_forward_backward(int64_t tokens, int64_t inter
 
 void FeedForward::forward(Context& context, const Operand& x, FeedForwardSaved& saved,
                           Tensor& y) const {
-    std::vector<LinearRows> list;
+    const Workspace::Scope scope(context.workspace);
+    LinearList list(&context.workspace);
     append_projections(x, saved, list);
     Linear::forward(context, list);
     finish(context, saved, y);
 }
 
 void FeedForward::append_projections(const Operand& x, FeedForwardSaved& saved,
-                                     std::vector<LinearRows>& list) const {
+                                     LinearList& list) const {
     list.push_back({x, weights_.gate_proj, saved.gate.values});  // [tokens, intermediate]
     list.push_back({x, weights_.up_proj, saved.up.values});      // [tokens, intermediate]
 }

@@ -36,8 +36,7 @@ class FeedForward {
     void forward(Context& context, const Operand& x, FeedForwardSaved& saved, Tensor& y) const;
     /// The same in two parts. The first appends the products of gate and up to a list, which the
     /// caller runs together with others of the same operand; the second does the rest.
-    void append_projections(const Operand& x, FeedForwardSaved& saved,
-                            std::vector<LinearRows>& list) const;
+    void append_projections(const Operand& x, FeedForwardSaved& saved, LinearList& list) const;
     void finish(Context& context, FeedForwardSaved& saved, Tensor& y) const;
 
     /// Fills again what forward left in memory that layers share: the product, from gate and up.

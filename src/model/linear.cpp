@@ -121,9 +121,10 @@ std::vector<ops::Product> products_of(std::span<const LinearRows> list) {
 /// A list in which each weight is held in a way of its own: the experts of a checkpoint, some of
 /// which may be in codes and others not.
 void bf16_products(Context& context, std::span<const LinearRows> list) {
-    std::vector<ops::Product> of_values;
-    std::vector<ops::ProductW8A16> of_tiles;
-    std::vector<ops::ProductInt4> of_int4;
+    const Workspace::Scope scope(context.workspace);
+    std::pmr::vector<ops::Product> of_values(&context.workspace);
+    std::pmr::vector<ops::ProductW8A16> of_tiles(&context.workspace);
+    std::pmr::vector<ops::ProductInt4> of_int4(&context.workspace);
     for (const auto& [x, linear, y] : list) {
         if (is_int4(linear)) {
             of_int4.push_back({x.values, linear.int4, y});

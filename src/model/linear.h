@@ -4,8 +4,10 @@
 // linear layers in this sense: they never run in FP8.
 #pragma once
 
+#include <memory_resource>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "core/context.h"
 #include "core/tensor.h"
@@ -81,6 +83,8 @@ struct LinearRows {
     const Linear& linear;  // lives longer than the list
     Tensor result;         // y, or d_x
 };
+/// In the workspace's memory.
+using LinearList = std::pmr::vector<LinearRows>;
 struct LinearGradientRows {
     Operand d_y;       // [rows, out]
     Operand x;         // [rows, in]

@@ -13,11 +13,13 @@ namespace {
 /// Rows and positions of a step, from its sequences.
 struct Step {
     Tensor positions;  // [tokens] i32
-    std::vector<CachedRows> rows;
+    std::pmr::vector<CachedRows> rows;
 };
 
+/// In the workspace, of the caller's scope.
 Step make_step(Context& context, int64_t tokens, std::span<const CachedSequence> sequences) {
-    Step step;
+    Step step{.positions = {}, .rows = std::pmr::vector<CachedRows>(&context.workspace)};
+    step.rows.reserve(sequences.size());
     step.positions = context.workspace.take({tokens}, DType::i32);
     const auto positions = step.positions.values<int32_t>();
     int64_t row = 0;
@@ -36,9 +38,9 @@ Step make_step(Context& context, int64_t tokens, std::span<const CachedSequence>
     return step;
 }
 
-void add_load(const std::vector<int64_t>& load, std::vector<int64_t>& sums) {
-    sums.resize(load.size());
-    for (size_t e = 0; e < load.size(); ++e) sums[e] += load[e];
+void add_load(std::span<const int64_t> offsets, std::vector<int64_t>& sums) {
+    sums.resize(offsets.size() - 1);
+    for (size_t e = 0; e < sums.size(); ++e) sums[e] += offsets[e + 1] - offsets[e];
 }
 
 ActivationMemory from_workspace(Context& context) {
@@ -93,7 +95,7 @@ void forward_cached(Context& context, const Model& model, LatentCache& cache, co
                             saved, y);
         if (is_moe && expert_load != nullptr) {
             expert_load->resize(std::max(expert_load->size(), moe_layer + 1));
-            add_load(saved.moe.load(), (*expert_load)[moe_layer++]);
+            add_load(saved.moe.offsets.values<int64_t>(), (*expert_load)[moe_layer++]);
         }
         std::swap(x, y);
     }

@@ -15,6 +15,7 @@ std::vector<FeedForwardWeights> three_experts() {
     }
     return experts;
 }
+using Offsets = std::vector<int64_t>;
 constexpr int64_t kExpertBytes = 3 * 4 * 8 * 2;
 
 }  // namespace
@@ -22,17 +23,17 @@ constexpr int64_t kExpertBytes = 3 * 4 * 8 * 2;
 TEST_CASE("expert pages: an expert is asked for when first chosen, and not again") {
     const auto experts = three_experts();
     ExpertPages pages(3, /*again=*/false);
-    CHECK(pages.bring(experts, {0, 2, 2, 3}) == 2 * kExpertBytes);  // experts 0 and 2
-    CHECK(pages.bring(experts, {0, 1, 1, 2}) == 0);
-    CHECK(pages.bring(experts, {0, 1, 4, 4}) == kExpertBytes);  // expert 1 is new
-    CHECK(pages.bring(experts, {0, 0, 0, 0}) == 0);
+    CHECK(pages.bring(experts, Offsets{0, 2, 2, 3}) == 2 * kExpertBytes);  // experts 0 and 2
+    CHECK(pages.bring(experts, Offsets{0, 1, 1, 2}) == 0);
+    CHECK(pages.bring(experts, Offsets{0, 1, 4, 4}) == kExpertBytes);  // expert 1 is new
+    CHECK(pages.bring(experts, Offsets{0, 0, 0, 0}) == 0);
 }
 
 TEST_CASE("expert pages: of weights that may have left memory, at every choice") {
     const auto experts = three_experts();
     ExpertPages pages(3, /*again=*/true);
-    CHECK(pages.bring(experts, {0, 2, 2, 3}) == 2 * kExpertBytes);
-    CHECK(pages.bring(experts, {0, 2, 2, 3}) == 2 * kExpertBytes);
+    CHECK(pages.bring(experts, Offsets{0, 2, 2, 3}) == 2 * kExpertBytes);
+    CHECK(pages.bring(experts, Offsets{0, 2, 2, 3}) == 2 * kExpertBytes);
 }
 
 TEST_CASE("expert pages: codes and their scales are an expert's bytes too") {
@@ -40,7 +41,7 @@ TEST_CASE("expert pages: codes and their scales are an expert's bytes too") {
     experts[1].up_proj.weight = {};
     experts[1].up_proj.codes = TiledMatrix::uninitialized({4, 8}, formats::kBlockTiles);
     ExpertPages pages(3, /*again=*/false);
-    CHECK(pages.bring(experts, {0, 0, 1, 1}) == 2 * 4 * 8 * 2 + 4 * 8 + 4);
+    CHECK(pages.bring(experts, Offsets{0, 0, 1, 1}) == 2 * 4 * 8 * 2 + 4 * 8 + 4);
 }
 
 TEST_CASE(
@@ -51,9 +52,9 @@ TEST_CASE(
     weights.layers[1].moe.experts = three_experts();
     bring_experts_when_chosen(weights);
     REQUIRE(weights.layers[1].moe.pages != nullptr);
-    CHECK(weights.layers[1].moe.pages->bring(weights.layers[1].moe.experts, {0, 1, 1, 1}) ==
+    CHECK(weights.layers[1].moe.pages->bring(weights.layers[1].moe.experts, Offsets{0, 1, 1, 1}) ==
           kExpertBytes);
-    CHECK(weights.layers[0].moe.pages->bring({}, {0}) == 0);
+    CHECK(weights.layers[0].moe.pages->bring({}, Offsets{0}) == 0);
 }
 
 }  // namespace hadal::model
