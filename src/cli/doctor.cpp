@@ -52,6 +52,10 @@ void run_doctor(const Arguments& arguments, Report& report) {
     report.add("isas_available", isas);
     report.add("threads", context.threads.size());
     if (const int64_t cores = physical_cores(); cores > 0) report.add("cores", cores);
+    if (machine.nodes() > 1) {
+        report.add("memory_nodes", machine.nodes());
+        report.add("memory_spread", machine.spreads_memory());
+    }
     const std::string memory = first_value("/proc/meminfo", "MemTotal");
     if (!memory.empty()) report.add("memory_bytes", int64_t(std::stoll(memory)) * 1024);
     report.add("read_gbps", read_bandwidth(context));

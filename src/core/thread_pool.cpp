@@ -103,11 +103,20 @@ struct ThreadPool::State {
     }
 };
 
-ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
+ThreadPool::ThreadPool(int threads) : ThreadPool(threads, {}) {}
+
+ThreadPool::ThreadPool(int threads, const std::vector<NumaNode>& nodes)
+    : state_(std::make_unique<State>()) {
     if (threads <= 0) threads = usable_processors();
+    std::vector<size_t> places;
+    if (nodes.size() > 1) places = nodes_of_threads(nodes, threads);
     workers_.reserve(size_t(threads - 1));
     for (int i = 1; i < threads; ++i) {
-        workers_.emplace_back([state = state_.get(), i] { work(*state, i); });
+        const NumaNode node = places.empty() ? NumaNode{} : nodes[places[size_t(i)]];
+        workers_.emplace_back([state = state_.get(), i, node] {
+            if (!node.processors.empty()) stay_on(node);
+            work(*state, i);
+        });
     }
 }
 

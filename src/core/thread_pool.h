@@ -9,6 +9,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/numa.h"
+
 namespace hadal {
 
 class ThreadPool {
@@ -16,6 +18,9 @@ class ThreadPool {
     /// `threads` ≥ 1 counts the caller too. 0 picks the processors this process may run on
     /// (affinity and cgroup quota).
     explicit ThreadPool(int threads = 0);
+    /// The same, each worker on the processors of one node, see nodes_of_threads. With less than
+    /// two nodes the system places them.
+    ThreadPool(int threads, const std::vector<NumaNode>& nodes);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
