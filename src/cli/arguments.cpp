@@ -82,6 +82,10 @@ std::span<const Option> global_options() {
          .value = "bf16|f32",
          .help = "type to compute in",
          .choices = {"bf16", "f32"}},
+        {.name = "--activations",
+         .value = "int8|bf16",
+         .help = "what weights in INT4 and INT8 are multiplied by (int8)",
+         .choices = {"int8", "bf16"}},
         {.name = "--log-level",
          .value = "LEVEL",
          .help = "debug, info, warning or error (info)",
@@ -176,6 +180,7 @@ void Arguments::set_global(std::string_view name, const std::string& value) {
     if (name == "--seed")
         globals_.seed = uint64_t(parse_integer(command_, name, value, 0, INT64_MAX));
     if (name == "--dtype") globals_.dtype = value == "f32" ? DType::f32 : DType::bf16;
+    if (name == "--activations") globals_.int8_activations = value == "int8";
     if (name == "--log-level") globals_.log_level = value;
     if (name == "--isa") globals_.isa = parse_isa(value);
     if (name == "--device" && value == "cuda") {

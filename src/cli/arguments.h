@@ -26,6 +26,8 @@ struct Globals {
     Isa isa = best_isa();
     std::optional<uint64_t> seed;
     std::optional<DType> dtype;  // bf16 or f32, where a verb computes
+    /// Where integer weights lie, what multiplies them.
+    bool int8_activations = true;
     std::string log_level = "info";
 
     bool shows_progress() const {

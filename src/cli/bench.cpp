@@ -52,8 +52,10 @@ double weight_bytes(const model::Model& model, int64_t batch) {
         if (parameter.in_mtp || (parameter.role == model::Role::embedding && !is_head)) continue;
         const double share =
             parameter.role == model::Role::expert ? 1 - std::pow(1 - chosen, double(batch)) : 1.0;
-        bytes += share * double(parameter.linear != nullptr ? model::held_bytes(*parameter.linear)
-                                                            : parameter.tensor->bytes());
+        const model::Linear* linear =
+            parameter.role == model::Role::head ? &weights.lm_head : parameter.linear;
+        bytes += share *
+                 double(linear != nullptr ? model::held_bytes(*linear) : parameter.tensor->bytes());
     }
     return bytes;
 }

@@ -61,21 +61,23 @@ model::Model open_gguf(const std::filesystem::path& path, std::optional<DType> d
 
 }  // namespace
 
-model::Model open_model(const std::filesystem::path& directory, std::optional<DType> dtype,
-                        int64_t positions, model::CodedWeights coded) {
+model::Model open_model(const std::filesystem::path& directory, const Globals& globals,
+                        int64_t positions, std::optional<model::CodedWeights> coded) {
     require_path(directory);
-    if (is_gguf_file(directory)) return open_gguf(directory, dtype, positions);
+    if (is_gguf_file(directory)) return open_gguf(directory, globals.dtype, positions);
     const model::ModelConfig config = model::read_config(directory);
     const DType stored = config.dtype == DType::f32 ? DType::f32 : DType::bf16;
     std::vector<std::string> unknown;
-    model::Model model =
-        model::load_model(directory, dtype.value_or(stored), positions, &unknown, coded);
+    model::Model model = model::load_model(
+        directory, globals.dtype.value_or(stored), positions, &unknown,
+        coded.value_or(globals.int8_activations ? model::CodedWeights::int8_activations
+                                                : model::CodedWeights::in_place));
     warn_of_unknown(unknown, directory);
     return model;
 }
 
 model::Model scored_model_argument(const Arguments& arguments, int64_t positions,
-                                   model::CodedWeights coded) {
+                                   std::optional<model::CodedWeights> coded) {
     if (!arguments.flag("--fp8")) {
         return model_argument(arguments, positions, coded);
     }
@@ -96,8 +98,8 @@ Option fp8_option() {
 }
 
 model::Model model_argument(const Arguments& arguments, int64_t positions,
-                            model::CodedWeights coded) {
-    return open_model(arguments.path("MODEL"), arguments.globals().dtype, positions, coded);
+                            std::optional<model::CodedWeights> coded) {
+    return open_model(arguments.path("MODEL"), arguments.globals(), positions, coded);
 }
 
 }  // namespace hadal::cli

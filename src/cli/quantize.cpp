@@ -73,8 +73,7 @@ model::ColumnImportance importance_argument(const Arguments& arguments, Context&
                     "--calibrate chooses the scales of INT4 (give --to int4, or leave it out)");
     }
     const std::string text = read_file(arguments.path("--calibrate"));
-    const TextModel source =
-        open_text_model(arguments.path("MODEL"), arguments.globals().dtype, kWindow);
+    const TextModel source = open_text_model(arguments.path("MODEL"), arguments.globals(), kWindow);
     return eval::expert_importance(context, source.model, source.tokenizer, text,
                                    window_of(source.model));
 }
@@ -83,13 +82,13 @@ void run_quantize(const Arguments& arguments, Report& report) {
     const model::Storage to = storage(arguments);
     const std::filesystem::path source = arguments.path("MODEL");
     const std::filesystem::path out = output_argument(arguments, "--out");
-    const std::optional<DType> dtype = arguments.globals().dtype;  // of the --check
     Machine machine(arguments.globals());
     std::optional<double> before;
     std::string text;
     if (arguments.has("--check")) {
         text = read_file(arguments.path("--check"));
-        before = nll(machine.context(), open_text_model(source, dtype, kWindow), text);
+        before =
+            nll(machine.context(), open_text_model(source, arguments.globals(), kWindow), text);
     }
     const model::ColumnImportance importance = importance_argument(arguments, machine.context());
     model::QuantizeResult result;
@@ -106,8 +105,8 @@ void run_quantize(const Arguments& arguments, Report& report) {
     report.add("bits_per_weight", result.bits_per_weight());
     report.add("max_abs_error", result.max_abs_error);
     if (before) {
-        add_losses(machine.context(), open_text_model(source, dtype, kWindow),
-                   open_text_model(out, dtype, kWindow), text, *before, report);
+        add_losses(machine.context(), open_text_model(source, arguments.globals(), kWindow),
+                   open_text_model(out, arguments.globals(), kWindow), text, *before, report);
     }
     report.add("out", out.string());
 }

@@ -134,8 +134,8 @@ void run_score(const Arguments& arguments, Report& report) {
     Context& context = machine.context();
     const model::Model model = scored_model_argument(
         arguments, 0,
-        arguments.flag("--gradients") ? model::CodedWeights::as_values  // they need values
-                                      : model::CodedWeights::in_place);
+        arguments.flag("--gradients") ? std::optional(model::CodedWeights::as_values)
+                                      : std::nullopt);
     const model::TokenBatch batch = batch_of(read_sequences(arguments, model.config.vocab_size));
     const bool mtp = arguments.flag("--mtp"), gradients_wanted = arguments.flag("--gradients");
     if (mtp && model.config.num_nextn_predict_layers == 0) {

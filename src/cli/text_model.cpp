@@ -38,13 +38,13 @@ TextModel with_tokenizer(model::Model model, const std::filesystem::path& direct
     return result;
 }
 
-TextModel open_text_model(const std::filesystem::path& directory, std::optional<DType> dtype,
+TextModel open_text_model(const std::filesystem::path& directory, const Globals& globals,
                           int64_t positions) {
-    return with_tokenizer(open_model(directory, dtype, positions), directory);
+    return with_tokenizer(open_model(directory, globals, positions), directory);
 }
 
 TextModel text_model_argument(const Arguments& arguments, int64_t positions) {
-    return open_text_model(arguments.path("MODEL"), arguments.globals().dtype, positions);
+    return open_text_model(arguments.path("MODEL"), arguments.globals(), positions);
 }
 
 Option speculate_option() {

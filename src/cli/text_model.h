@@ -14,8 +14,8 @@ struct TextModel {
     text::Tokenizer tokenizer;
 };
 
-/// A model and the tokenizer beside it. `dtype` and `positions` as open_model.
-TextModel open_text_model(const std::filesystem::path& directory, std::optional<DType> dtype,
+/// A model and the tokenizer beside it, as open_model.
+TextModel open_text_model(const std::filesystem::path& directory, const Globals& globals,
                           int64_t positions = 0);
 /// A model and the tokenizer of its directory. Error(corrupt_file) if that knows more tokens.
 TextModel with_tokenizer(model::Model model, const std::filesystem::path& directory);

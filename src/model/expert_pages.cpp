@@ -12,8 +12,9 @@ namespace {
 
 int64_t read_ahead(const Linear& linear) {
     int64_t bytes = 0;
-    for (const Tensor* tensor : {&linear.weight, &linear.codes.codes, &linear.codes.scale,
-                                 &linear.int4.packed, &linear.int4.scale}) {
+    for (const Tensor* tensor :
+         {&linear.weight, &linear.codes.codes, &linear.codes.scale, &linear.int4.packed,
+          &linear.int4.scale, &linear.int8.packed, &linear.int8.scale}) {
         if (tensor->empty()) continue;
         hadal::read_ahead({tensor->data(), size_t(tensor->bytes())});
         bytes += tensor->bytes();

@@ -20,11 +20,11 @@ int64_t rows_per_chunk(int64_t vocab) {
 
 }  // namespace
 
-HeadLoss head_loss(Context& context, const Tensor& hidden, const Tensor& head,
+HeadLoss head_loss(Context& context, const Tensor& hidden, const Linear& head,
                    const Tensor& targets, double scale, HeadGradients gradients,
                    Tensor* log_probabilities) {
     const int64_t tokens = hidden.shape()[0];
-    const int64_t vocab = head.shape()[0];
+    const int64_t vocab = head.out();
     const int64_t chunk = std::min(rows_per_chunk(vocab), tokens);
     const DType statistics = statistics_dtype(hidden.dtype());
     const bool backward = gradients.d_hidden != nullptr || gradients.d_head != nullptr;
@@ -41,7 +41,7 @@ HeadLoss head_loss(Context& context, const Tensor& hidden, const Tensor& head,
         Tensor logits = all_logits.rows(0, rows);                            // [rows, vocab]
         Tensor losses = all_losses.rows(0, rows);                            // [rows]
         Tensor d_logits = backward ? all_d_logits.rows(0, rows) : Tensor();  // [rows, vocab]
-        ops::matmul_nt(context, h, head, logits);
+        head.forward(context, {.values = h, .fp8 = {}}, logits);
         ops::cross_entropy(context, logits, chunk_targets, scale, losses, d_logits);
         for (int64_t t = 0; t < rows;
              ++t) {  // in order, in double: the sum does not depend on threads
@@ -55,7 +55,7 @@ HeadLoss head_loss(Context& context, const Tensor& hidden, const Tensor& head,
         }
         if (gradients.d_hidden != nullptr) {
             Tensor d_hidden = gradients.d_hidden->rows(begin, rows);
-            ops::matmul_nn_add(context, d_logits, head, d_hidden);
+            ops::matmul_nn_add(context, d_logits, head.weight, d_hidden);
         }
         if (gradients.d_head != nullptr) {
             ops::matmul_tn_add(context, d_logits, h, *gradients.d_head);

@@ -3,6 +3,7 @@
 
 #include "core/context.h"
 #include "core/tensor.h"
+#include "model/linear.h"
 
 namespace hadal::model {
 
@@ -21,7 +22,7 @@ struct HeadGradients {
 /// `log_probabilities` [tokens] f32 receives log p(target), 0 where there is no target.
 HeadLoss head_loss(Context& context,
                    const Tensor& hidden,   // [tokens, hidden], after the final norm
-                   const Tensor& head,     // [vocab, hidden]
+                   const Linear& head,     // [vocab, hidden]; backward wants its values
                    const Tensor& targets,  // [tokens] i32, −1 for none
                    double scale, HeadGradients gradients, Tensor* log_probabilities = nullptr);
 

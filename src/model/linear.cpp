@@ -7,6 +7,7 @@
 #include "ops/matmul.h"
 #include "ops/matmul_fp8.h"
 #include "ops/matmul_int4.h"
+#include "ops/matmul_int8.h"
 #include "ops/permute.h"
 #include "ops/quantize.h"
 
@@ -105,8 +106,11 @@ bool is_fp8(std::span<const LinearRows> list) {
 bool is_int4(const Linear& linear) {
     return !linear.int4.packed.empty();
 }
+bool is_int8(const Linear& linear) {
+    return !linear.int8.packed.empty();
+}
 bool is_codes_only(const Linear& linear) {
-    return linear.weight.empty() && !is_int4(linear);
+    return linear.weight.empty() && !is_int4(linear) && !is_int8(linear);
 }
 
 std::vector<ops::Product> products_of(std::span<const LinearRows> list) {
@@ -118,15 +122,47 @@ std::vector<ops::Product> products_of(std::span<const LinearRows> list) {
     return products;
 }
 
+ops::IntegerMatrix integers_of(const Linear& linear) {
+    if (is_int4(linear)) return linear.int4;
+    return linear.int8;
+}
+
+ops::Int8Rows in_int8(Context& context, const Tensor& x) {
+    auto rows = ops::Int8Rows::take(context.workspace, x.shape()[0], x.shape()[1]);
+    ops::quantize_rows_int8(context, x, rows);
+    return rows;
+}
+
+/// Activations of a list's products, each quantised once, however many weights it meets. The
+/// memory is the workspace's, of the caller's scope.
+class Int8Activations {
+  public:
+    explicit Int8Activations(Context& context) : context_(context), known_(&context.workspace) {}
+
+    ops::Int8Rows of(const Tensor& x) {
+        const auto [place, is_new] = known_.try_emplace({x.data(), x.shape()[0]});
+        if (is_new) place->second = in_int8(context_, x);
+        return place->second;
+    }
+
+  private:
+    Context& context_;
+    std::pmr::map<std::pair<const std::byte*, int64_t>, ops::Int8Rows> known_;
+};
+
 /// A list in which each weight is held in a way of its own: the experts of a checkpoint, some of
 /// which may be in codes and others not.
 void bf16_products(Context& context, std::span<const LinearRows> list) {
     const Workspace::Scope scope(context.workspace);
+    Int8Activations activations(context);
     std::pmr::vector<ops::Product> of_values(&context.workspace);
     std::pmr::vector<ops::ProductW8A16> of_tiles(&context.workspace);
     std::pmr::vector<ops::ProductInt4> of_int4(&context.workspace);
+    std::pmr::vector<ops::ProductInt8> of_integers(&context.workspace);
     for (const auto& [x, linear, y] : list) {
-        if (is_int4(linear)) {
+        if (linear.int8_activations) {
+            of_integers.push_back({activations.of(x.values), integers_of(linear), y});
+        } else if (is_int4(linear)) {
             of_int4.push_back({x.values, linear.int4, y});
         } else if (is_codes_only(linear)) {
             of_tiles.push_back({x.values, linear.codes, y});
@@ -137,6 +173,7 @@ void bf16_products(Context& context, std::span<const LinearRows> list) {
     ops::matmul_nt(context, of_values);
     ops::matmul_nt(context, of_tiles);
     ops::matmul_nt(context, of_int4);
+    ops::matmul_nt(context, of_integers);
 }
 
 /// Quantises what has no tiles and hands the list to `multiply`.
@@ -222,14 +259,28 @@ void gather(Context& context, const Operand& x, const Tensor& row_source, int64_
     }
 }
 
+int64_t Linear::out() const {
+    if (is_int4(*this)) return int4.shape()[0];
+    if (is_int8(*this)) return int8.shape()[0];
+    return is_codes_only(*this) ? codes.codes.shape()[0] : weight.shape()[0];
+}
+
 void Linear::forward(Context& context, const Operand& x, Tensor& y) const {
     if (x.fp8) return forward(context, std::vector<LinearRows>{{x, *this, y}});
+    if (int8_activations) {
+        const Workspace::Scope scope(context.workspace);
+        return ops::matmul_nt(context, in_int8(context, x.values), integers_of(*this), y);
+    }
     if (is_int4(*this)) return ops::matmul_nt(context, x.values, int4, y);
     if (is_codes_only(*this)) return ops::matmul_nt(context, x.values, codes, y);
     ops::matmul_nt(context, x.values, weight, y);
 }
 
 void Linear::forward_add(Context& context, const Operand& x, Tensor& y) const {
+    if (!x.fp8 && int8_activations) {
+        const Workspace::Scope scope(context.workspace);
+        return ops::matmul_nt_add(context, in_int8(context, x.values), integers_of(*this), y);
+    }
     if (!x.fp8 && is_int4(*this)) return ops::matmul_nt_add(context, x.values, int4, y);
     if (!x.fp8 && is_codes_only(*this)) return ops::matmul_nt_add(context, x.values, codes, y);
     if (!x.fp8) return ops::matmul_nt_add(context, x.values, weight, y);
@@ -300,6 +351,7 @@ void quantize_weights(Context& context, std::span<Linear* const> linears, const 
 
 int64_t held_bytes(const Linear& linear) {
     if (is_int4(linear)) return linear.int4.bytes();
+    if (is_int8(linear)) return linear.int8.bytes();
     return is_codes_only(linear) ? linear.codes.bytes() : linear.weight.bytes();
 }
 

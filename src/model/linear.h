@@ -12,6 +12,7 @@
 #include "core/context.h"
 #include "core/tensor.h"
 #include "formats/int4_group.h"
+#include "formats/int8_group.h"
 #include "formats/scale_tile.h"
 #include "model/activation.h"
 #include "model/precision.h"
@@ -56,9 +57,16 @@ struct Linear {
     TiledMatrix codes = {};
     /// As the input gradient reads them, in tiles along `out`; the same where tiles are square.
     TiledMatrix codes_along_out = {};
-    /// Codes of a checkpoint in INT4; empty without. They serve forward of bf16 operands, and
-    /// there is no weight then.
+    /// Codes of a checkpoint in INT4 or INT8; empty without. They serve forward of bf16 operands,
+    /// and there is no weight then.
     formats::Int4Matrix int4 = {};
+    formats::Int8Matrix int8 = {};
+    /// Whether integer codes are multiplied by activations in INT8, which are quantised row by row
+    /// as they come. INT8 codes are never multiplied otherwise.
+    bool int8_activations = false;
+
+    /// Rows of the weight, whatever holds it.
+    int64_t out() const;
 
     /// y = x·Wᵀ.   x [tokens, in], y [tokens, out]
     void forward(Context& context, const Operand& x, Tensor& y) const;

@@ -129,7 +129,7 @@ Tensor rounded_to_bf16(const Tensor& tensor) {
 }  // namespace
 
 void share_head(const ModelConfig& config, Weights& weights) {
-    if (config.tie_word_embeddings) weights.lm_head = weights.embed_tokens;
+    if (config.tie_word_embeddings) weights.lm_head.weight = weights.embed_tokens;
 }
 
 std::vector<Parameter> parameters(const ModelConfig& config, Weights& weights) {
@@ -145,7 +145,7 @@ std::vector<Parameter> parameters(const ModelConfig& config, Weights& weights) {
     table.add("model.norm.weight", {config.hidden_size}, Role::norm, weights.norm);
     if (!config.tie_word_embeddings) {
         table.add("lm_head.weight", {config.vocab_size, config.hidden_size}, Role::head,
-                  weights.lm_head);
+                  weights.lm_head.weight);
     }
     for (int64_t k = 0; k < config.num_nextn_predict_layers; ++k) {
         table.add_mtp(layer_prefix(config.num_hidden_layers + k), weights.mtp[size_t(k)]);
@@ -327,6 +327,24 @@ void check_parameters(const ModelConfig& config, const checkpoint::HuggingFace& 
     }
 }
 
+namespace {
+
+/// The codes of a weight in INT4 or INT8, if it is one whose codes can be multiplied.
+bool load_packed(const checkpoint::HuggingFace& files, const std::string& name, CodedWeights coded,
+                 Linear& linear) {
+    const auto packed = files.packed_weight(name);
+    if (!packed) return false;
+    linear.int8_activations = coded == CodedWeights::int8_activations;
+    if (packed->bits == 4) {
+        linear.int4 = files.load_int4(name);
+        return true;
+    }
+    if (linear.int8_activations) linear.int8 = files.load_int8(name);
+    return linear.int8_activations;
+}
+
+}  // namespace
+
 Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& files,
                      const Precision& precision, std::vector<std::string>* unknown,
                      CodedWeights coded) {
@@ -334,17 +352,14 @@ Weights load_weights(const ModelConfig& config, const checkpoint::HuggingFace& f
     Weights weights;
     for (const Parameter& parameter : parameters(config, weights)) {
         // Attention in absorbed form takes kv_b_proj apart by heads, and not only multiplies by it.
-        const bool in_place = coded == CodedWeights::in_place && parameter.linear != nullptr &&
+        Linear* linear = parameter.role == Role::head ? &weights.lm_head : parameter.linear;
+        const bool in_place = coded != CodedWeights::as_values && linear != nullptr &&
                               precision.dtype == DType::bf16 &&
                               !parameter.name.ends_with("kv_b_proj.weight");
-        const auto packed = files.packed_weight(parameter.name);
-        if (in_place && packed && packed->bits == 4) {
-            parameter.linear->int4 = files.load_int4(parameter.name);
-            continue;
-        }
+        if (in_place && load_packed(files, parameter.name, coded, *linear)) continue;
         const checkpoint::TensorInfo* stored = files.find(parameter.name);  // none: packed
         if (in_place && stored != nullptr && stored->dtype == DType::f8_e4m3) {
-            parameter.linear->codes = files.load_tiles(parameter.name);
+            linear->codes = files.load_tiles(parameter.name);
             continue;
         }
         *parameter.tensor = files.load(parameter.name, parameter_dtype(parameter, precision));
@@ -416,7 +431,7 @@ void checkpoint_tensors(const ModelConfig& config, Weights& weights,
     for (int64_t k = 0; k < config.num_nextn_predict_layers; ++k) {
         const std::string prefix = layer_prefix(config.num_hidden_layers + k);
         write(prefix + "embed_tokens.weight", weights.embed_tokens);
-        write(prefix + "shared_head.head.weight", weights.lm_head);
+        write(prefix + "shared_head.head.weight", weights.lm_head.weight);
     }
 }
 

@@ -66,7 +66,7 @@ struct Weights {
     Tensor embed_tokens;  // [vocab, hidden]
     std::vector<LayerWeights> layers;
     Tensor norm;     // [hidden]
-    Tensor lm_head;  // [vocab, hidden]; shares embed_tokens' memory when tied
+    Linear lm_head;  // [vocab, hidden], never in FP8; shares embed_tokens' memory when tied
     std::vector<MtpWeights> mtp;
 };
 
@@ -136,8 +136,11 @@ void check_parameters(const ModelConfig& config, const checkpoint::HuggingFace& 
 /// What becomes of weights that a checkpoint holds in block-FP8 or INT4.
 enum class CodedWeights {
     as_values,  // multiplied by their scales into the model's type: for training and gradients
-    in_place    // bf16 models: linear layers read the codes where the file is mapped, a byte a
-                // weight or half of one; forward only
+    /// bf16 models: linear layers read the codes where the file is mapped, a byte a weight or half
+    /// of one; forward only. INT8 is unpacked: there is no product of it by bf16.
+    in_place,
+    /// The same, and integers are multiplied by activations in INT8: INT8 stays in place too.
+    int8_activations,
 };
 /// Maps the weights of an opened checkpoint; zero-copy where the file's type is `dtype`, converted
 /// otherwise. Missing tensors and wrong shapes are an Error(corrupt_file) with the name; unknown

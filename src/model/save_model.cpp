@@ -55,7 +55,8 @@ void save_filled_model(const std::filesystem::path& directory, const ModelConfig
         parameter_of[parameter.tensor] = &parameter;
         largest = std::max(largest, parameter.shape.count());
     }
-    if (config.tie_word_embeddings) parameter_of[&none.lm_head] = parameter_of[&none.embed_tokens];
+    if (config.tie_word_embeddings)
+        parameter_of[&none.lm_head.weight] = parameter_of[&none.embed_tokens];
     struct Line {
         checkpoint::TensorSpec spec;
         const Parameter& parameter;

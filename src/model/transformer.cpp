@@ -135,7 +135,8 @@ void backward_mtp(Context& context, const Model& model, const SequenceLayout& la
                   const LossOptions& options, Saved& saved, BackwardTargets targets,
                   LossResult& result) {
     auto& [space, gradients] = targets;
-    Tensor& d_head = model.config.tie_word_embeddings ? gradients.embed_tokens : gradients.lm_head;
+    Tensor& d_head =
+        model.config.tie_word_embeddings ? gradients.embed_tokens : gradients.lm_head.weight;
     space.mtp.d_normed.fill_zero();
     for (size_t k = saved.mtp.size(); k-- > 0;) {
         const HeadLoss loss = head_loss(context, saved.mtp[k].normed, model.weights.lm_head,
@@ -335,7 +336,8 @@ LossResult forward_backward(Context& context, const Model& model, const TokenBat
     } else {
         space.d_normed.fill_zero();
     }
-    Tensor& d_head = model.config.tie_word_embeddings ? gradients.embed_tokens : gradients.lm_head;
+    Tensor& d_head =
+        model.config.tie_word_embeddings ? gradients.embed_tokens : gradients.lm_head.weight;
     const HeadLoss loss =
         head_loss(context, saved.normed, model.weights.lm_head, batch.targets, options.main_scale,
                   {.d_hidden = &space.d_normed, .d_head = &d_head});
@@ -374,7 +376,7 @@ void update_router_bias(const ModelConfig& config, Weights& weights,
 }
 
 void head_logits(Context& context, const Model& model, const Tensor& hidden, Tensor& logits) {
-    ops::matmul_nt(context, hidden, model.weights.lm_head, logits);
+    model.weights.lm_head.forward(context, {.values = hidden, .fp8 = {}}, logits);
 }
 
 }  // namespace hadal::model

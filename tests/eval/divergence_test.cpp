@@ -53,7 +53,7 @@ TEST_CASE("divergence: from one that knows nothing it is what entropy is short o
     Setting s;
     const model::Model p = s.fresh(3);
     model::Model flat = s.fresh(3);
-    flat.weights.lm_head.fill_zero();
+    flat.weights.lm_head.weight.fill_zero();
     std::vector<int32_t> ids = {s.tokenizer.bos_id().value()};
     for (const int32_t id : s.tokenizer.encode(kText)) ids.push_back(id);
     Tensor row = Tensor::zeros({1, int64_t(ids.size())}, DType::i32);

@@ -101,9 +101,9 @@ TEST_CASE(
     model::forward(s.context, s.model, model::make_batch(row), saved);
     // A head whose only row that is not zero points along the prompt's last hidden state: it says
     // "end of text".
-    s.model.weights.lm_head.fill_zero();
+    s.model.weights.lm_head.weight.fill_zero();
     const auto hidden = saved.normed.row<float>(int64_t(ids.size()) - 1);
-    std::copy(hidden.begin(), hidden.end(), s.model.weights.lm_head.row<float>(1).begin());
+    std::copy(hidden.begin(), hidden.end(), s.model.weights.lm_head.weight.row<float>(1).begin());
     const auto scores = exact_match(s.context, s.model, s.tokenizer, {{"end", prompt, ""}}, 5);
     CHECK(scores[0].correct == 1);
 }

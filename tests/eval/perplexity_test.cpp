@@ -95,7 +95,7 @@ TEST_CASE("perplexity: without BOS the first token of a window is not predicted"
 
 TEST_CASE("perplexity: a model that knows nothing spreads over the vocabulary") {
     Setting s;
-    s.model.weights.lm_head.fill_zero();
+    s.model.weights.lm_head.weight.fill_zero();
     CHECK(s.score(kText, 7).nll() ==
           doctest::Approx(std::log(double(s.model.config.vocab_size))).epsilon(1e-6));
 }

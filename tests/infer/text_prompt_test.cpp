@@ -61,7 +61,7 @@ TEST_CASE("text prompt: ids beyond the tokenizer's are never chosen") {
     model::Model model{config, model::init_weights(machine.context, config, DType::f32, 3),
                        model::rotary_table(config, 64, DType::f32)};
     // The padding's rows of the head are the largest by far.
-    auto head = model.weights.lm_head.values<float>();
+    auto head = model.weights.lm_head.weight.values<float>();
     for (size_t i = size_t(tokenizer.vocab_size() * config.hidden_size); i < head.size(); ++i)
         head[i] *= 100;
     Generator generator(machine.context, model);

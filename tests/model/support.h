@@ -11,6 +11,8 @@
 
 #include "checkpoint/safetensors.h"
 #include "core/context.h"
+#include "formats/int4_group.h"
+#include "formats/int8_group.h"
 #include "model/transformer.h"
 
 namespace hadal::test {
@@ -73,6 +75,29 @@ inline double relative_l2(std::span<const float> actual, std::span<const float> 
         norm += std::pow(double(expected[i]), 2);
     }
     return std::sqrt(difference / norm);
+}
+
+/// Experts in INT4 and everything else that can be in INT8, multiplied by activations in INT8, as a
+/// file of `quantize --to int4` is loaded.
+inline model::Weights in_integers(const model::ModelConfig& config, model::Weights weights) {
+    const auto pack = [](model::Linear& linear, bool is_expert) {
+        linear.int8_activations = true;
+        if (is_expert) {
+            linear.int4 = formats::Int4Matrix::uninitialized(linear.weight.shape());
+            formats::quantize_int4(linear.weight, {}, linear.int4);
+        } else {
+            linear.int8 = formats::Int8Matrix::uninitialized(linear.weight.shape());
+            formats::quantize_int8(linear.weight, linear.int8);
+        }
+        linear.weight = Tensor();
+    };
+    for (const model::Parameter& parameter : model::parameters(config, weights)) {
+        if (!model::is_quantised(parameter) || parameter.name.ends_with("kv_b_proj.weight"))
+            continue;
+        pack(*parameter.linear, parameter.role == model::Role::expert);
+    }
+    pack(weights.lm_head, false);
+    return weights;
 }
 
 }  // namespace hadal::test
