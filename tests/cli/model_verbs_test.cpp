@@ -237,10 +237,14 @@ TEST_CASE("model verbs: experts in INT4 are what inspect finds and generate runs
 
     // The same numbers in bf16: the same text, bit for bit.
     run(kQuantize, {s.path("int4"), "--to", "bf16", "--out", s.path("back")});
-    const auto nll = [&](const char* model) {
-        return run(kPerplexity, {s.path(model), "--text", s.path("text.txt")})["nll"].get<double>();
+    const auto nll = [&](const char* model, const char* activations) {
+        const json said = run(kPerplexity, {s.path(model), "--text", s.path("text.txt"),
+                                            "--activations", activations});
+        return said["nll"].get<double>();
     };
-    CHECK(nll("back") == nll("int4"));
+    CHECK(nll("back", "int8") == nll("int4", "bf16"));
+    CHECK(nll("back", "int8") == nll("back", "bf16"));  // nothing of integers to multiply
+    CHECK(nll("int4", "int8") != nll("int4", "bf16"));
     CHECK_THROWS_WITH_AS(run(kQuantize, {s.path("int4"), "--to", "int4", "--rest", "bf16", "--out",
                                          s.path("again")}),
                          doctest::Contains("already"), Error);
