@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "model/norm.h"
 #include "ops/attention_prefill.h"
 #include "ops/latent_rows.h"
 #include "ops/matmul.h"
@@ -146,19 +147,17 @@ AttentionSaved allocate_attention_saved(const ModelConfig& config, int64_t token
                                         const ActivationMemory& memory) {
     const int64_t heads = config.num_attention_heads;
     const DType dtype = precision.dtype, statistics = statistics_dtype(dtype);
-    const auto operand = [&](std::string_view name, int64_t width) {
-        return allocate_operand(name, {tokens, width}, dtype, precision.activation(),
-                                memory.recomputed);
-    };
     AttentionSaved saved;
     if (config.q_lora_rank > 0) {
         saved.q_a = memory.kept("q_a", {tokens, config.q_lora_rank}, dtype);
-        saved.q_a_normed = operand("q_a_normed", config.q_lora_rank);
+        saved.q_a_normed = allocate_coded("q_a_normed", {tokens, config.q_lora_rank}, dtype,
+                                          precision.activation(), memory.recomputed);
         saved.q_a_r = memory.kept("norm statistics", {tokens}, statistics);
     }
     saved.q = memory.recomputed("q", {tokens, heads * config.qk_head_dim()}, dtype);
     saved.ckv = memory.kept("ckv", {tokens, config.latent_dim()}, dtype);
-    saved.c_normed = operand("c_normed", config.kv_lora_rank);
+    saved.c_normed = allocate_operand("c_normed", {tokens, config.kv_lora_rank}, dtype,
+                                      precision.activation(), memory.recomputed);
     saved.c_r = memory.kept("norm statistics", {tokens}, statistics);
     const int64_t kv_width = heads * (config.qk_nope_head_dim + config.v_head_dim);
     saved.kv = memory.recomputed("kv", {tokens, kv_width}, dtype);
@@ -208,13 +207,11 @@ void AttentionMla::compress(Context& context, const Operand& x, const Tensor& po
 
 void AttentionMla::norm_latents(Context& context, AttentionSaved& saved) const {
     if (config_.q_lora_rank > 0) {
-        ops::rms_norm(context, saved.q_a, weights_.q_a_layernorm, kLatentNormEpsilon,
-                      saved.q_a_normed.values, saved.q_a_r);
-        encode(context, saved.q_a_normed);
+        norm(context, saved.q_a, weights_.q_a_layernorm, kLatentNormEpsilon, saved.q_a_normed,
+             saved.q_a_r);
     }
-    ops::rms_norm(context, latent_part(config_, saved.ckv), weights_.kv_a_layernorm,
-                  kLatentNormEpsilon, saved.c_normed.values, saved.c_r);
-    encode(context, saved.c_normed);
+    norm(context, latent_part(config_, saved.ckv), weights_.kv_a_layernorm, kLatentNormEpsilon,
+         saved.c_normed, saved.c_r);
 }
 
 void AttentionMla::project_query(Context& context, const Operand& x, const Tensor& positions,

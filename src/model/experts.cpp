@@ -54,7 +54,7 @@ ExpertsSaved allocate_experts_saved(const ModelConfig& config, int64_t tokens,
                                      precision.activation(), memory.recomputed);
     saved.gate = allocate_kept_tiles("gate", {rows, intermediate}, precision, memory);
     saved.up = allocate_kept_tiles("up", {rows, intermediate}, precision, memory);
-    saved.product = allocate_swiglu("product", {rows, intermediate}, dtype, precision.activation(),
+    saved.product = allocate_coded("product", {rows, intermediate}, dtype, precision.activation(),
                                     memory.recomputed);
     if (config.n_shared_experts > 0) {
         saved.shared = allocate_feed_forward_saved(tokens, config.n_shared_experts * intermediate,
@@ -71,8 +71,8 @@ ExpertsBackward allocate_experts_backward(const ModelConfig& config, int64_t tok
     ExpertsBackward work;
     const auto format = precision.gradient();
     work.d_rows = allocate_gathered("d_rows", {rows, config.hidden_size}, dtype, format, allocate);
-    work.d_gate = allocate_swiglu("d_gate", {rows, intermediate}, dtype, format, allocate);
-    work.d_up = allocate_swiglu("d_up", {rows, intermediate}, dtype, format, allocate);
+    work.d_gate = allocate_coded("d_gate", {rows, intermediate}, dtype, format, allocate);
+    work.d_up = allocate_coded("d_up", {rows, intermediate}, dtype, format, allocate);
     work.d_logits = allocate("d_logits", {tokens, config.n_routed_experts}, dtype);
     if (config.n_shared_experts > 0) {
         work.shared = allocate_feed_forward_backward(tokens, config.n_shared_experts * intermediate,

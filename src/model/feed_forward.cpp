@@ -12,7 +12,7 @@ FeedForwardSaved allocate_feed_forward_saved(int64_t tokens, int64_t intermediat
     const Shape shape{tokens, intermediate};
     return {.gate = allocate_kept_tiles("gate", shape, precision, memory),
             .up = allocate_kept_tiles("up", shape, precision, memory),
-            .product = allocate_swiglu("product", shape, precision.dtype, precision.activation(),
+            .product = allocate_coded("product", shape, precision.dtype, precision.activation(),
                                        memory.recomputed)};
 }
 
@@ -20,7 +20,7 @@ FeedForwardBackward allocate_feed_forward_backward(int64_t tokens, int64_t inter
                                                    const Precision& precision,
                                                    const Allocate& allocate) {
     const auto operand = [&](std::string_view name) {
-        return allocate_swiglu(name, {tokens, intermediate}, precision.dtype, precision.gradient(),
+        return allocate_coded(name, {tokens, intermediate}, precision.dtype, precision.gradient(),
                                allocate);
     };
     return {.d_gate = operand("d_gate"), .d_up = operand("d_up")};

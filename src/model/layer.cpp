@@ -1,5 +1,6 @@
 #include "model/layer.h"
 
+#include "model/norm.h"
 #include "ops/convert.h"
 #include "ops/rms_norm.h"
 
@@ -11,8 +12,7 @@ LayerSaved allocate_layer_saved(const ModelConfig& config, bool is_moe, int64_t 
     const Shape rows{tokens, config.hidden_size};
     LayerSaved saved;
     saved.x = memory.kept("x", rows, dtype);
-    saved.normed =
-        allocate_operand("normed", rows, dtype, precision.activation(), memory.recomputed);
+    saved.normed = allocate_coded("normed", rows, dtype, precision.activation(), memory.recomputed);
     saved.r = memory.kept("norm statistics", {tokens}, statistics);
     saved.attention = allocate_attention_saved(config, tokens, precision, memory);
     saved.middle = memory.kept("middle", rows, dtype);
@@ -47,15 +47,12 @@ LayerBackward allocate_layer_backward(const ModelConfig& config, int64_t tokens,
 }
 
 void Layer::norm_input(Context& context, LayerSaved& saved) const {
-    ops::rms_norm(context, saved.x, weights_.input_layernorm, config_.rms_norm_eps,
-                  saved.normed.values, saved.r);
-    encode(context, saved.normed);
+    norm(context, saved.x, weights_.input_layernorm, config_.rms_norm_eps, saved.normed, saved.r);
 }
 
 void Layer::norm_middle(Context& context, LayerSaved& saved) const {
-    ops::rms_norm(context, saved.middle, weights_.post_attention_layernorm, config_.rms_norm_eps,
-                  saved.normed_middle.values, saved.r_middle);
-    encode(context, saved.normed_middle);
+    norm(context, saved.middle, weights_.post_attention_layernorm, config_.rms_norm_eps,
+         saved.normed_middle, saved.r_middle);
 }
 
 void Layer::feed_forward(Context& context, LayerSaved& saved, Tensor& y) const {

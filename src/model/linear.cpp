@@ -242,6 +242,13 @@ Operand allocate_gathered(std::string_view name, Shape shape, DType dtype,
     return operand;
 }
 
+Operand allocate_coded(std::string_view name, Shape shape, DType dtype,
+                       const std::optional<Fp8Format>& fp8, const Allocate& allocate) {
+    Operand operand = with_tiles(Tensor(), name, shape, fp8, allocate);
+    if (!fp8 || fp8->tiling.rows != 1) operand.values = allocate(name, shape, dtype);
+    return operand;
+}
+
 void encode(Context& context, Operand& operand) {
     if (has_tiles(operand)) ops::quantize_tiles(context, operand.values, operand.tiles);
 }

@@ -40,6 +40,10 @@ Operand with_tiles(Tensor values, std::string_view name, Shape shape,
 /// The same without values where there are tiles: of rows that are gathered as codes.
 Operand allocate_gathered(std::string_view name, Shape shape, DType dtype,
                           const std::optional<Fp8Format>& fp8, const Allocate& allocate);
+/// The same with values only where there are no tiles of one row: of rows that an operator writes
+/// as codes.
+Operand allocate_coded(std::string_view name, Shape shape, DType dtype,
+                       const std::optional<Fp8Format>& fp8, const Allocate& allocate);
 /// Fills the tiles, if there are any, from the values.
 void encode(Context& context, Operand& operand);
 /// rows[r] = x[row_source[r] / top_k]: of the tiles where both have them, else of the values.

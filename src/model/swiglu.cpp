@@ -27,13 +27,6 @@ void restore(Context& context, SwigluInputs& inputs) {
 
 }  // namespace
 
-Operand allocate_swiglu(std::string_view name, Shape shape, DType dtype,
-                        const std::optional<Fp8Format>& fp8, const Allocate& allocate) {
-    Operand operand = with_tiles(Tensor(), name, shape, fp8, allocate);
-    if (!fp8 || fp8->tiling.rows != 1) operand.values = allocate(name, shape, dtype);
-    return operand;
-}
-
 void swiglu(Context& context, SwigluInputs inputs, Operand& product) {
     if (has_row_tiles(inputs.gate.tiles)) {
         ops::SiluMulTiles kept = tiles_of(inputs);

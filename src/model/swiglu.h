@@ -9,10 +9,6 @@
 
 namespace hadal::model {
 
-/// Memory for rows that come from here: values only where there are no tiles of one row.
-Operand allocate_swiglu(std::string_view name, Shape shape, DType dtype,
-                        const std::optional<Fp8Format>& fp8, const Allocate& allocate);
-
 struct SwigluInputs {
     KeptTiles gate;  // [rows, intermediate]
     KeptTiles up;    // [rows, intermediate]

@@ -34,6 +34,13 @@ class TileRows {
                                  scale_ + row * scale_stride_, width_, columns_, values);
     }
 
+    /// Asks for the row's codes, which will be written, or read.
+    template <bool for_writing>
+    void fetch(int64_t row) const {
+        const uint8_t* codes = codes_ + row * codes_stride_;
+        for (int64_t j = 0; j < columns_; j += 64) __builtin_prefetch(codes + j, for_writing, 3);
+    }
+
   private:
     TileRows(const formats::TiledMatrix& q, formats::TiledMatrix handle)
         : codes_(reinterpret_cast<uint8_t*>(handle.codes.data())),
