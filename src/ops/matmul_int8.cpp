@@ -55,7 +55,7 @@ struct Choice {
 
 Choice choose(Isa isa, DType out) {
     Choice choice{};
-    cpu::with_isa(isa, [&]<Isa chosen>() {
+    cpu::with_matmul_isa(isa, [&]<Isa chosen>() {
         choice = {out == DType::f32 ? cpu::matmul_int8_tile<chosen, float>
                                     : cpu::matmul_int8_tile<chosen, bf16>,
                   cpu::matmul_int8_limits<chosen>};

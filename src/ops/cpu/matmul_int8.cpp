@@ -4,31 +4,42 @@
 #include "ops/cpu/matmul_store.h"
 
 #if defined(__AVX512VNNI__)
-#include "ops/cpu/matmul_int8_512.h"
+#include "ops/cpu/matmul_int8_many512.h"
 #endif
 
 namespace hadal::ops::cpu {
 
 #if defined(__AVX512VNNI__)
 
+namespace {
+
+constexpr int64_t kFewTokens = 4;  // fewer instructions than unpacking for tiles, measured
+
+template <int kBits, class Out>
+void multiply(const Int8Product& product, const MatmulTile& tile, Int8Scratch& scratch) {
+    if (tile.n_count <= kFewTokens) return multiply_few<kBits, Out>(product, tile, scratch);
+    ManyTokens<kBits, Out>(product, tile, scratch).compute();
+}
+
+}  // namespace
+
 template <Isa isa>
 MatmulLimits matmul_int8_limits(const Int8Product& product) {
-    constexpr int64_t kMostTokens = 16;
-    const int64_t tiles = (product.in + 127) / 128;
+    const int64_t few = kFewTokens * ((product.in + 127) / 128) * int64_t(sizeof(PackedTile));
     return {.m_step = kInt8RowBlock,
-            .n_step = kInt8MostTokens,
-            .m_most = 1024,
+            .n_step = kTokenBlock,
+            .m_most = kMostRows,
             .n_most = kMostTokens,
             .least_cost = 1e5,
-            .bytes = kMostTokens * tiles * int64_t(sizeof(PackedTile))};
+            .bytes = product.tokens <= kFewTokens ? few : few + int64_t(sizeof(ManyBuffers))};
 }
 
 template <Isa isa, class Out>
 void matmul_int8_tile(const Int8Product& product, const MatmulTile& tile, Int8Scratch& scratch) {
     if (product.bits == 4) {
-        multiply_few<4, Out>(product, tile, scratch);
+        multiply<4, Out>(product, tile, scratch);
     } else {
-        multiply_few<8, Out>(product, tile, scratch);
+        multiply<8, Out>(product, tile, scratch);
     }
 }
 

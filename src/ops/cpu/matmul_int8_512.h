@@ -186,11 +186,13 @@ struct BlockAhead {
     Ahead scales;
 
     BlockAhead() = default;
-    BlockAhead(const Int8Product& product, int64_t begin, int64_t count, int64_t steps)
-        : codes(product.w + begin * product.w_stride, product.w_stride, count,
-                product.in * product.bits / 8, steps),
-          scales(product.w_scale + begin * product.w_scale_stride, product.w_scale_stride * 2,
-                 count, product.in / 32 * 2, steps) {}
+    /// Weights k … k + depth − 1 of `count` rows.
+    BlockAhead(const Int8Product& product, int64_t begin, int64_t count, int64_t k, int64_t depth,
+               int64_t steps)
+        : codes(product.w + begin * product.w_stride + k * product.bits / 8, product.w_stride,
+                count, depth * product.bits / 8, steps),
+          scales(product.w_scale + begin * product.w_scale_stride + k / 32,
+                 product.w_scale_stride * 2, count, depth / 32 * 2, steps) {}
     void fetch() {
         codes.fetch();
         scales.fetch();
@@ -234,10 +236,15 @@ void multiply_few(const Int8Product& product, const MatmulTile& tile, Int8Scratc
         const int64_t left = end - i - count;
         BlockAhead ahead;
         if (left > 0) {
-            ahead = {product, i + count, left < kInt8RowBlock ? left : kInt8RowBlock, tiles_each};
+            ahead = {product, i + count,  left < kInt8RowBlock ? left : kInt8RowBlock,
+                     0,       product.in, tiles_each};
         } else if (const Int8Product* next = scratch.next_product; next != nullptr) {
             const int64_t rows = scratch.next_tile.m_count;
-            ahead = {*next, scratch.next_tile.m_begin, rows < kInt8RowBlock ? rows : kInt8RowBlock,
+            ahead = {*next,
+                     scratch.next_tile.m_begin,
+                     rows < kInt8RowBlock ? rows : kInt8RowBlock,
+                     0,
+                     next->in,
                      tiles_each};
         }
         const RowBlock rows(product, i, count);
