@@ -5,6 +5,8 @@
 
 #if defined(__AVX512VNNI__)
 #include "ops/cpu/matmul_int8_many512.h"
+#elif defined(__AVX2__)
+#include "ops/cpu/matmul_int8_256.h"
 #endif
 
 namespace hadal::ops::cpu {
@@ -13,7 +15,7 @@ namespace hadal::ops::cpu {
 
 namespace {
 
-constexpr int64_t kFewTokens = 4;  // fewer instructions than unpacking for tiles, measured
+constexpr int64_t kFewTokens = 8;  // fewer instructions than unpacking for tiles, measured
 
 template <int kBits, class Out>
 void multiply(const Int8Product& product, const MatmulTile& tile, Int8Scratch& scratch) {
@@ -40,6 +42,29 @@ void matmul_int8_tile(const Int8Product& product, const MatmulTile& tile, Int8Sc
         multiply<4, Out>(product, tile, scratch);
     } else {
         multiply<8, Out>(product, tile, scratch);
+    }
+}
+
+#elif defined(__AVX2__)
+
+template <Isa isa>
+MatmulLimits matmul_int8_limits(const Int8Product& product) {
+    constexpr int64_t kMostTokens = 64;
+    const int64_t tiles = (product.in + 127) / 128;
+    return {.m_step = kInt8RowBlock,
+            .n_step = kInt8MostTokens,
+            .m_most = 1024,
+            .n_most = kMostTokens,
+            .least_cost = 1e5,
+            .bytes = kMostTokens * tiles * int64_t(sizeof(PackedTile))};
+}
+
+template <Isa isa, class Out>
+void matmul_int8_tile(const Int8Product& product, const MatmulTile& tile, Int8Scratch& scratch) {
+    if (product.bits == 4) {
+        multiply_few<4, Out>(product, tile, scratch);
+    } else {
+        multiply_few<8, Out>(product, tile, scratch);
     }
 }
 

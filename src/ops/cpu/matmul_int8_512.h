@@ -16,15 +16,10 @@
 
 #include <immintrin.h>
 
-#include "ops/cpu/matmul_ahead.h"
-#include "ops/cpu/matmul_int8.h"
-#include "ops/cpu/simd.h"
+#include "ops/cpu/matmul_int8_few.h"
 
 namespace hadal::ops::cpu {
 namespace {
-
-constexpr int64_t kInt8RowBlock = 16;  // rows of the weight side by side
-constexpr int64_t kInt8MostTokens = 4;
 
 /// A token's codes of a tile in the order of the weight's, and where its sums start.
 struct PackedTile {
@@ -129,34 +124,11 @@ __m512 sum_lanes_by_pairs(const __m512 (&p)[4]) {
     return pairs(pairs(p[0], p[1]), pairs(p[2], p[3]));
 }
 
-/// Sixteen rows of the weight; rows behind its end repeat the last.
-struct RowBlock {
-    const uint8_t* w[kInt8RowBlock];
-    const bf16* scale[kInt8RowBlock];
-
-    RowBlock(const Int8Product& product, int64_t begin, int64_t count) {
-        for (int64_t i = 0; i < kInt8RowBlock; ++i) {
-            const int64_t row = begin + (i < count ? i : count - 1);
-            w[i] = product.w + row * product.w_stride;
-            scale[i] = product.w_scale + row * product.w_scale_stride;
-        }
-    }
-};
-
-/// The tokens that are multiplied at one time.
-template <int kTokens>
-struct Tokens {
-    const PackedTile* tiles;  // those of a token lie together
-    int64_t tiles_each;
-    const float* scale;
-    int64_t scale_stride;
-};
-
 /// sums += one tile's part.
 template <int kBits, int kTokens, bool kWhole>
 inline __attribute__((always_inline)) void add_tile(const RowBlock& rows,
                                                     const Tokens<kTokens>& tokens, int64_t tile,
-                                                    int64_t groups, __m512 (&sums)[kTokens]) {
+                                                    int64_t groups, Int8Sums (&sums)[kTokens]) {
     __m512 p[kTokens][4];
     for (int quad = 0; quad < 4; ++quad) {
         __m512i codes[4][2];
@@ -176,94 +148,7 @@ inline __attribute__((always_inline)) void add_tile(const RowBlock& rows,
     }
     for (int t = 0; t < kTokens; ++t) {
         const __m512 x_scale = _mm512_set1_ps(tokens.scale[t * tokens.scale_stride + tile]);
-        sums[t] = _mm512_fmadd_ps(sum_lanes_by_pairs(p[t]), x_scale, sums[t]);
-    }
-}
-
-/// What comes after a block of rows: fetched while it is multiplied.
-struct BlockAhead {
-    Ahead codes;
-    Ahead scales;
-
-    BlockAhead() = default;
-    /// Weights k … k + depth − 1 of `count` rows.
-    BlockAhead(const Int8Product& product, int64_t begin, int64_t count, int64_t k, int64_t depth,
-               int64_t steps)
-        : codes(product.w + begin * product.w_stride + k * product.bits / 8, product.w_stride,
-                count, depth * product.bits / 8, steps),
-          scales(product.w_scale + begin * product.w_scale_stride + k / 32,
-                 product.w_scale_stride * 2, count, depth / 32 * 2, steps) {}
-    void fetch() {
-        codes.fetch();
-        scales.fetch();
-    }
-};
-
-template <int kBits, int kTokens, class Out>
-void multiply_block(const Int8Product& product, const RowBlock& rows, const Tokens<kTokens>& tokens,
-                    BlockAhead ahead, int64_t count, Out* y) {
-    using V = Floats<Isa::HADAL_THIS_ISA>;
-    __m512 sums[kTokens];
-    for (__m512& sum : sums) sum = _mm512_setzero_ps();
-    const int64_t whole = product.in / 128;
-    for (int64_t tile = 0; tile < whole; ++tile) {
-        ahead.fetch();
-        add_tile<kBits, kTokens, true>(rows, tokens, tile, 4, sums);
-    }
-    if (const int64_t groups = product.in / 32 % 4; groups > 0) {
-        add_tile<kBits, kTokens, false>(rows, tokens, whole, groups, sums);
-    }
-    for (int t = 0; t < kTokens; ++t, y += product.y_stride) {
-        const auto finish = [&](auto part) {
-            const V sum{sums[t]};
-            store(y, product.add ? sum + V::load(y, part) : sum, part);
-        };
-        count == kInt8RowBlock ? finish(Whole{}) : finish(Part{count});
-    }
-}
-
-template <int kBits, class Out>
-void multiply_few(const Int8Product& product, const MatmulTile& tile, Int8Scratch& scratch) {
-    const int64_t tiles_each = (product.in + 127) / 128;
-    auto* packed = reinterpret_cast<PackedTile*>(scratch.memory);
-    for (int64_t t = 0; t < tile.n_count; ++t) {
-        pack_token<kBits>(product.x + (tile.n_begin + t) * product.x_stride, product.in,
-                          packed + t * tiles_each);
-    }
-    const int64_t end = tile.m_begin + tile.m_count;
-    for (int64_t i = tile.m_begin; i < end; i += kInt8RowBlock) {
-        const int64_t count = end - i < kInt8RowBlock ? end - i : kInt8RowBlock;
-        const int64_t left = end - i - count;
-        BlockAhead ahead;
-        if (left > 0) {
-            ahead = {product, i + count,  left < kInt8RowBlock ? left : kInt8RowBlock,
-                     0,       product.in, tiles_each};
-        } else if (const Int8Product* next = scratch.next_product; next != nullptr) {
-            const int64_t rows = scratch.next_tile.m_count;
-            ahead = {*next,
-                     scratch.next_tile.m_begin,
-                     rows < kInt8RowBlock ? rows : kInt8RowBlock,
-                     0,
-                     next->in,
-                     tiles_each};
-        }
-        const RowBlock rows(product, i, count);
-        const auto some = [&]<int kTokens>(int64_t t) {
-            const Tokens<kTokens> tokens{
-                packed + t * tiles_each, tiles_each,
-                product.x_scale + (tile.n_begin + t) * product.x_scale_stride,
-                product.x_scale_stride};
-            Out* y = static_cast<Out*>(product.y) + (tile.n_begin + t) * product.y_stride + i;
-            multiply_block<kBits, kTokens, Out>(product, rows, tokens, ahead, count, y);
-            ahead = {};  // has been fetched
-        };
-        int64_t t = 0;
-        for (; t + kInt8MostTokens <= tile.n_count; t += kInt8MostTokens) {
-            some.template operator()<kInt8MostTokens>(t);
-        }
-        if (tile.n_count - t == 3) some.template operator()<3>(t);
-        if (tile.n_count - t == 2) some.template operator()<2>(t);
-        if (tile.n_count - t == 1) some.template operator()<1>(t);
+        sums[t].v = _mm512_fmadd_ps(sum_lanes_by_pairs(p[t]), x_scale, sums[t].v);
     }
 }
 

@@ -1,0 +1,140 @@
+// What integer products of few tokens share on AVX2 and AVX-512: the weight goes from memory to the
+// registers once, as many of its rows side by side as a register has lanes, up to four tokens at a
+// time. Included by matmul_int8.cpp through the header of its instruction set, which has
+//     struct PackedTile          a token's codes of 128 weights, in the order of the weight's
+//     pack_token<bits>(…)        a token's activations so
+//     add_tile<bits, tokens, whole>(…)  adds a tile's part to the sums
+#pragma once
+
+#include "ops/cpu/matmul_ahead.h"
+#include "ops/cpu/matmul_int8.h"
+#include "ops/cpu/simd.h"
+
+namespace hadal::ops::cpu {
+namespace {
+
+using Int8Sums = Floats<Isa::HADAL_THIS_ISA>;
+
+constexpr int64_t kInt8RowBlock = Int8Sums::kLanes;  // rows of the weight side by side
+constexpr int64_t kInt8MostTokens = 4;
+
+struct PackedTile;
+
+/// Rows of the weight side by side; rows behind its end repeat the last.
+struct RowBlock {
+    const uint8_t* w[kInt8RowBlock];
+    const bf16* scale[kInt8RowBlock];
+
+    RowBlock(const Int8Product& product, int64_t begin, int64_t count) {
+        for (int64_t i = 0; i < kInt8RowBlock; ++i) {
+            const int64_t row = begin + (i < count ? i : count - 1);
+            w[i] = product.w + row * product.w_stride;
+            scale[i] = product.w_scale + row * product.w_scale_stride;
+        }
+    }
+};
+
+/// The tokens that are multiplied at one time.
+template <int kTokens>
+struct Tokens {
+    const PackedTile* tiles;  // those of a token lie together
+    int64_t tiles_each;
+    const float* scale;
+    int64_t scale_stride;
+};
+
+template <int kBits>
+void pack_token(const int8_t* x, int64_t in, PackedTile* to);
+
+/// sums += a tile's part. `groups` < 4 only in a row's last tile, which is not whole.
+template <int kBits, int kTokens, bool kWhole>
+void add_tile(const RowBlock& rows, const Tokens<kTokens>& tokens, int64_t tile, int64_t groups,
+              Int8Sums (&sums)[kTokens]);
+
+/// What comes after a block of rows: fetched while it is multiplied.
+struct BlockAhead {
+    Ahead codes;
+    Ahead scales;
+
+    BlockAhead() = default;
+    /// Weights k … k + depth − 1 of `count` rows.
+    BlockAhead(const Int8Product& product, int64_t begin, int64_t count, int64_t k, int64_t depth,
+               int64_t steps)
+        : codes(product.w + begin * product.w_stride + k * product.bits / 8, product.w_stride,
+                count, depth * product.bits / 8, steps),
+          scales(product.w_scale + begin * product.w_scale_stride + k / 32,
+                 product.w_scale_stride * 2, count, depth / 32 * 2, steps) {}
+    void fetch() {
+        codes.fetch();
+        scales.fetch();
+    }
+};
+
+template <int kBits, int kTokens, class Out>
+void multiply_block(const Int8Product& product, const RowBlock& rows, const Tokens<kTokens>& tokens,
+                    BlockAhead ahead, int64_t count, Out* y) {
+    Int8Sums sums[kTokens];
+    for (Int8Sums& sum : sums) sum = Int8Sums::all(0);
+    const int64_t whole = product.in / 128;
+    for (int64_t tile = 0; tile < whole; ++tile) {
+        ahead.fetch();
+        add_tile<kBits, kTokens, true>(rows, tokens, tile, 4, sums);
+    }
+    if (const int64_t groups = product.in / 32 % 4; groups > 0) {
+        add_tile<kBits, kTokens, false>(rows, tokens, whole, groups, sums);
+    }
+    for (int t = 0; t < kTokens; ++t, y += product.y_stride) {
+        const auto finish = [&](auto part) {
+            store(y, product.add ? sums[t] + Int8Sums::load(y, part) : sums[t], part);
+        };
+        count == kInt8RowBlock ? finish(Whole{}) : finish(Part{count});
+    }
+}
+
+template <int kBits, class Out>
+void multiply_few(const Int8Product& product, const MatmulTile& tile, Int8Scratch& scratch) {
+    const int64_t tiles_each = (product.in + 127) / 128;
+    auto* packed = reinterpret_cast<PackedTile*>(scratch.memory);
+    for (int64_t t = 0; t < tile.n_count; ++t) {
+        pack_token<kBits>(product.x + (tile.n_begin + t) * product.x_stride, product.in,
+                          packed + t * tiles_each);
+    }
+    const int64_t end = tile.m_begin + tile.m_count;
+    for (int64_t i = tile.m_begin; i < end; i += kInt8RowBlock) {
+        const int64_t count = end - i < kInt8RowBlock ? end - i : kInt8RowBlock;
+        const int64_t left = end - i - count;
+        BlockAhead ahead;
+        if (left > 0) {
+            ahead = {product, i + count,  left < kInt8RowBlock ? left : kInt8RowBlock,
+                     0,       product.in, tiles_each};
+        } else if (const Int8Product* next = scratch.next_product; next != nullptr) {
+            const int64_t rows = scratch.next_tile.m_count;
+            ahead = {*next,
+                     scratch.next_tile.m_begin,
+                     rows < kInt8RowBlock ? rows : kInt8RowBlock,
+                     0,
+                     next->in,
+                     tiles_each};
+        }
+        const RowBlock rows(product, i, count);
+        const auto some = [&]<int kTokens>(int64_t t) {
+            const Tokens<kTokens> tokens{
+                packed + t * tiles_each, tiles_each,
+                product.x_scale + (tile.n_begin + t) * product.x_scale_stride,
+                product.x_scale_stride};
+            Out* y = static_cast<Out*>(product.y) + (tile.n_begin + t) * product.y_stride + i;
+            multiply_block<kBits, kTokens, Out>(product, rows, tokens, ahead, count, y);
+            ahead = {};  // has been fetched
+        };
+        int64_t t = 0;
+        for (; t + kInt8MostTokens <= tile.n_count; t += kInt8MostTokens) {
+            some.template operator()<kInt8MostTokens>(t);
+        }
+        if (tile.n_count - t == 3) some.template operator()<3>(t);
+        if (tile.n_count - t == 2) some.template operator()<2>(t);
+        if (tile.n_count - t == 1) some.template operator()<1>(t);
+    }
+}
+
+}  // namespace
+}  // namespace hadal::ops::cpu
