@@ -2,10 +2,14 @@
 """A model of hadal as a BF16 GGUF file that llama.cpp and ik_llama.cpp load: same weights, same routing, made-up vocabulary.
 
     llamacpp_model.py MODEL OUT.gguf
+    llamacpp_model.py CONFIG.json OUT.gguf
 
 MODEL is a folder in Hugging Face layout with BF16 weights (`hadal init --config bench/shapes/s.json --out MODEL --dtype bf16`). Other types are
 made from the result by llama.cpp's own quantiser (`llama-quantize OUT.gguf Q4.gguf q4_0`). Tensors are written one after the other, so memory
 stays at one layer's experts. The vocabulary only has the right size: speed measurements feed ids. Needs `pip install gguf numpy`.
+
+From a configuration alone a file of random weights in Q4_0 is made, for models whose BF16 would not fit on the machine;
+`hadal quantize OUT.gguf --to int4 --out MODEL` gives hadal the same ones.
 """
 import json
 import pathlib
@@ -36,10 +40,52 @@ def to_float(array):
     return (array.astype(numpy.uint32) << 16).view(numpy.float32) if array.dtype == numpy.uint16 else array
 
 
+class RandomWeights:
+    """Arrays by the names of Hugging Face: matrices as blocks of Q4_0 (a scale in float16, 32 codes), the rest in float32."""
+    BLOCK, BYTES = 32, 18
+
+    def __init__(self, config):
+        hidden, heads = config["hidden_size"], config["num_attention_heads"]
+        nope, rope, value = config["qk_nope_head_dim"], config["qk_rope_head_dim"], config["v_head_dim"]
+        rank, shared = config["kv_lora_rank"], config["n_shared_experts"] * config["moe_intermediate_size"]
+        self.random = numpy.random.default_rng(1)
+        self.experts = config["n_routed_experts"]
+        self.hidden = hidden
+        self.vectors = {"kv_a_layernorm": rank, "q_a_layernorm": config.get("q_lora_rank")}
+        query_in = config.get("q_lora_rank") or hidden
+        self.matrices = {
+            "embed_tokens": (config["vocab_size"], hidden), "lm_head": (config["vocab_size"], hidden),
+            "q_proj": (heads * (nope + rope), hidden), "q_a_proj": (config.get("q_lora_rank"), hidden),
+            "q_b_proj": (heads * (nope + rope), query_in), "kv_a_proj_with_mqa": (rank + rope, hidden),
+            "o_proj": (hidden, heads * value)}  # fmt: skip
+        self.key_value = (heads, nope, value, rank)
+        self.wide = {"experts.": config["moe_intermediate_size"], "shared_experts": shared, "": config["intermediate_size"]}
+
+    def blocks(self, *shape):
+        count = shape[-1] // self.BLOCK
+        blocks = self.random.integers(0, 256, (*shape[:-1], count, self.BYTES), dtype=numpy.uint8)
+        blocks[..., :2] = numpy.frombuffer(numpy.float16(0.004).tobytes(), dtype=numpy.uint8)  # codes of −8 … 7: deviation 0.02
+        return blocks.reshape(*shape[:-1], count * self.BYTES)
+
+    def __getitem__(self, name):
+        part = name.removesuffix(".weight").rsplit(".", 1)[-1]
+        if part == "e_score_correction_bias":
+            return numpy.zeros(self.experts, dtype=numpy.float32)
+        if part == "gate":
+            return self.random.normal(0, 0.02, (self.experts, self.hidden)).astype(numpy.float32)
+        if part.endswith("norm"):
+            return numpy.ones(self.vectors.get(part, self.hidden), dtype=numpy.float32)
+        if part in self.matrices:
+            return self.blocks(*self.matrices[part])
+        wide = next(width for kind, width in self.wide.items() if kind in name)
+        return self.blocks(*((self.hidden, wide) if part == "down_proj" else (wide, self.hidden)))
+
+
 class Model:
-    def __init__(self, folder):
-        self.config = json.loads((folder / "config.json").read_text())
-        self.weights = read_tensors(folder)
+    def __init__(self, source):
+        self.is_random = source.is_file()
+        self.config = json.loads((source if self.is_random else source / "config.json").read_text())
+        self.weights = RandomWeights(self.config) if self.is_random else read_tensors(source)
         self.plan = []  # (GGUF name, function that gives the array)
 
     def add(self, name, source):
@@ -55,6 +101,11 @@ class Model:
 
     def add_key_value(self, block, source):
         """kv_b_proj [heads · (nope + v), rank] as k_b [heads, rank, nope] and v_b [heads, v, rank]."""
+        if self.is_random:
+            heads, nope, value, rank = self.weights.key_value
+            self.plan.append((f"{block}.attn_k_b.weight", lambda: self.weights.blocks(heads, rank, nope)))
+            self.plan.append((f"{block}.attn_v_b.weight", lambda: self.weights.blocks(heads, value, rank)))
+            return
         heads, nope = self.config["num_attention_heads"], self.config["qk_nope_head_dim"]
         split = lambda: self.weights[source].reshape(heads, -1, self.config["kv_lora_rank"])
         self.plan.append((f"{block}.attn_k_b.weight", lambda: numpy.ascontiguousarray(split()[:, :nope].transpose(0, 2, 1))))
@@ -145,11 +196,12 @@ def main():
     add_settings(writer, model.config)
     add_vocabulary(writer, model.config["vocab_size"])
     arrays = model.arrays()
-    types = {numpy.dtype(numpy.uint16): gguf.GGMLQuantizationType.BF16, numpy.dtype(numpy.float32): gguf.GGMLQuantizationType.F32}
+    types = {numpy.dtype(numpy.uint16): gguf.GGMLQuantizationType.BF16, numpy.dtype(numpy.float32): gguf.GGMLQuantizationType.F32,
+             numpy.dtype(numpy.uint8): gguf.GGMLQuantizationType.Q4_0}  # fmt: skip
     for name, array_of in arrays:
         array = array_of()
         # The writer counts a raw type's shape in bytes.
-        shape = array.shape if array.dtype == numpy.float32 else (*array.shape[:-1], array.shape[-1] * 2)
+        shape = (*array.shape[:-1], array.shape[-1] * 2) if array.dtype == numpy.uint16 else array.shape
         dtype = array.dtype if array.dtype == numpy.float32 else numpy.dtype(numpy.uint8)
         writer.add_tensor_info(name, shape, dtype, array.nbytes, raw_dtype=types[array.dtype])
     writer.write_header_to_file()
