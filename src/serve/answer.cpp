@@ -1,11 +1,13 @@
 #include "serve/answer.h"
 
-#include "serve/api_error.h"
-
 namespace hadal::serve {
 
-std::string Answer::failure(const std::string& message) const {
-    return event(ApiError(500, message).body()) + event("[DONE]");
+std::string Answer::error(const ApiError& error) const {
+    return error.body();
+}
+
+std::string Answer::failure(const ApiError& error) const {
+    return event(error.body()) + event("[DONE]");
 }
 
 std::string event(const std::string& data) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "infer/request.h"
+#include "serve/api_error.h"
 
 namespace hadal::serve {
 
@@ -36,8 +37,10 @@ class Answer {
     virtual std::string finished(size_t choice, const TextEnd& end) = 0;
     /// The stream's last events; of a whole answer its body.
     virtual std::string end() = 0;
-    /// An error in the middle of a stream, and its end.
-    virtual std::string failure(const std::string& message) const;
+    /// The body of an answer that failed before anything of it was sent …
+    virtual std::string error(const ApiError& error) const;
+    /// … and the last events of a stream that failed in its middle.
+    virtual std::string failure(const ApiError& error) const;
 };
 
 /// A server-sent event.

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "serve/api_error.h"
+#include "serve/error_response.h"
 
 namespace hadal::serve {
 
@@ -56,6 +56,11 @@ class GatedExchange : public http::Exchange {
     std::optional<http::Request> as_get_;
 };
 
+/// Kubernetes' habit, and that of SageMaker.
+bool is_health(std::string_view path) {
+    return path == "/health" || path == "/ping";
+}
+
 /// Paths that cost the engine's time.
 bool wants_text(const http::Request& request) {
     return request.method == "POST" &&
@@ -63,10 +68,7 @@ bool wants_text(const http::Request& request) {
 }
 
 void send_error(http::Exchange& exchange, const ApiError& error) {
-    http::Response response{.status = error.status(), .body = error.body()};
-    if (error.status() == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
-    if (error.status() == 429) response.headers.emplace_back("Retry-After", "1");
-    exchange.send(std::move(response));
+    exchange.send(error_response(exchange.request(), error));
 }
 
 }  // namespace
@@ -111,7 +113,7 @@ void Gate::handle(std::shared_ptr<http::Exchange> exchange) {
 void Gate::check_key(const http::Request& request) const {
     const std::string& path = request.path;
     const auto keys = this->keys();
-    if (keys->empty() || path == "/health" || path == "/ready" || path == "/") return;
+    if (keys->empty() || is_health(path) || path == "/ready" || path == "/") return;
     if (keys->name_of(request)) return;
     throw ApiError(401, "a valid API key is needed: Authorization: Bearer KEY", "",
                    "invalid_api_key");
@@ -134,7 +136,7 @@ bool Gate::answer_operations(http::Exchange& exchange) const {
     const std::string& path = exchange.request().path;
     const bool is_ready_path = path == "/ready";
     if (exchange.request().method != "GET") return false;
-    if (path == "/health" || is_ready_path) {
+    if (is_health(path) || is_ready_path) {
         const std::string failure = service_.engine().failure();
         if (!failure.empty()) {
             send_error(exchange, {503, "the engine has stopped"});

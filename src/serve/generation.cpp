@@ -151,7 +151,7 @@ void Generation::deliver() {
         write(events, is_over);
     } catch (const std::exception& error) {
         cancel();
-        fail(as_api_error(error).what());
+        fail(as_api_error(error));
     }
 }
 
@@ -171,7 +171,7 @@ void Generation::write(const std::vector<Event>& events, bool is_over) {
             out += task_.answer->finished(event.choice, {texts_[event.choice].result, event.stop});
         }
     }
-    if (is_over && !failure.empty()) return fail(failure, status);
+    if (is_over && !failure.empty()) return fail({status, failure});
     if (is_over) out += task_.answer->end();
     if (task_.stream && !out.empty()) {
         exchange_->write(std::move(out));
@@ -186,16 +186,16 @@ void Generation::write(const std::vector<Event>& events, bool is_over) {
     if (task_.stream || begun_whole_) exchange_->finish();
 }
 
-void Generation::fail(const std::string& why, int status) {
+void Generation::fail(const ApiError& error) {
     if (std::exchange(over_, true)) return;
     if (task_.stream) {
-        exchange_->write(task_.answer->failure(why));
+        exchange_->write(task_.answer->failure(error));
         exchange_->finish();
     } else if (begun_whole_) {
-        exchange_->write(ApiError(status, why).body());
+        exchange_->write(task_.answer->error(error));
         exchange_->finish();
     } else {
-        exchange_->send({.status = status, .body = ApiError(status, why).body()});
+        exchange_->send({.status = error.status(), .body = task_.answer->error(error)});
     }
 }
 

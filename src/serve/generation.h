@@ -74,7 +74,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     void schedule();
     void deliver();
     void write(const std::vector<Event>& events, bool is_over);
-    void fail(const std::string& why, int status = 500);
+    void fail(const ApiError& error);
     void keep_whole_alive(std::chrono::milliseconds patience);
 
     EngineLoop& loop_;

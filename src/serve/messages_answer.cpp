@@ -43,8 +43,11 @@ class MessagesAnswer : public Answer {
     }
     std::string finished(size_t, const TextEnd& end) override;
     std::string end() override;
-    std::string failure(const std::string& message) const override {
-        return "event: error\n" + event(messages_error({500, message}));
+    std::string error(const ApiError& error) const override {
+        return messages_error(error);
+    }
+    std::string failure(const ApiError& error) const override {
+        return "event: error\n" + event(messages_error(error));
     }
 
   private:
@@ -190,8 +193,10 @@ std::string messages_error(const ApiError& error) {
     std::string_view type = "invalid_request_error";
     if (error.status() == 401) type = "authentication_error";
     if (error.status() == 404) type = "not_found_error";
+    if (error.status() == 413) type = "request_too_large";
     if (error.status() == 429) type = "rate_limit_error";
     if (error.status() >= 500) type = error.status() == 503 ? "overloaded_error" : "api_error";
+    if (error.status() == 504) type = "timeout_error";
     return dump({{"type", "error"}, {"error", {{"type", type}, {"message", error.what()}}}});
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -9,7 +10,7 @@
 #include "infer/text_prompt.h"
 #include "serve/anthropic_request.h"
 #include "serve/api_error.h"
-#include "serve/messages_answer.h"
+#include "serve/error_response.h"
 #include "serve/page.h"
 #include "serve/tasks.h"
 #include "serve/tokens.h"
@@ -26,23 +27,19 @@ int64_t seconds_now() {
         .count();
 }
 
-/// OpenAI's base URL ends in /v1, DeepSeek's has nothing, its newest features are under /beta, and
-/// Anthropic's API is under /anthropic.
-std::string_view without_prefix(std::string_view path) {
-    for (const std::string_view prefix : {"/v1/", "/beta/v1/", "/beta/", "/anthropic/v1/"}) {
-        if (path.starts_with(prefix)) return path.substr(prefix.size() - 1);
-    }
-    return path;
+void send_error(http::Exchange& exchange, const ApiError& error) {
+    exchange.send(error_response(exchange.request(), error));
 }
 
-void send_error(http::Exchange& exchange, const ApiError& error) {
-    const bool is_anthropic = without_prefix(exchange.request().path).starts_with("/messages");
-    http::Response response{.status = error.status(),
-                            .body = is_anthropic ? messages_error(error) : error.body()};
-    if (error.status() == 429 || error.status() == 503) {
-        response.headers.emplace_back("Retry-After", "1");
+/// Bodies are JSON, whatever else a client says that they are: curl -d calls them a form. Only what
+/// cannot be JSON is refused by its name.
+void check_content_type(const http::Request& request) {
+    std::string type(request.header("Content-Type"));
+    std::ranges::transform(type, type.begin(), [](char c) { return char(std::tolower(c)); });
+    for (const std::string_view other : {"multipart/", "image/", "audio/", "video/"}) {
+        if (!type.starts_with(other)) continue;
+        throw ApiError(415, "the body must be JSON: send it with Content-Type: application/json");
     }
-    exchange.send(std::move(response));
 }
 
 std::string hex(uint64_t number) {
@@ -104,11 +101,14 @@ void Service::handle(ExchangePtr exchange) {
     const std::string_view path = without_prefix(exchange->request().path);
     const std::string& method = exchange->request().method;
     try {
-        bool path_exists = false;
+        std::string_view other_method;
         for (const Route& route : routes()) {
             if (route.path != path) continue;
-            path_exists = true;
-            if (route.method != method) continue;
+            if (route.method != method) {
+                other_method = route.method;
+                continue;
+            }
+            check_content_type(exchange->request());
             if (!route.slow) return (this->*route.answer)(exchange);
             return preparers_.post([this, exchange, answer = route.answer] {
                 try {
@@ -119,12 +119,14 @@ void Service::handle(ExchangePtr exchange) {
             });
         }
         constexpr std::string_view kModels = "/models/";
-        if (method == "GET" && path.starts_with(kModels)) {
+        if (method == "GET" && path.starts_with(kModels) && path.size() > kModels.size()) {
             return model(exchange, path.substr(kModels.size()));
         }
-        throw ApiError(path_exists ? 405 : 404, path_exists
-                                                    ? "this path is asked with another method"
-                                                    : "there is nothing at this path");
+        if (other_method.empty()) throw ApiError(404, "there is nothing at this path");
+        const ApiError error(405, concat("this path is asked with ", other_method));
+        http::Response response = error_response(exchange->request(), error);
+        response.headers.emplace_back("Allow", other_method == "GET" ? "GET, HEAD" : other_method);
+        exchange->send(std::move(response));
     } catch (const std::exception& error) {
         send_error(*exchange, as_api_error(error));
     }

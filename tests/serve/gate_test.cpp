@@ -63,7 +63,9 @@ std::string header(const http::Response& response, std::string_view name) {
 
 TEST_CASE("gate: without a key only health, readiness and the page are to be had") {
     GateFixture served({.keys = serve::ApiKeys::parse("sk-good", "keys")});
-    for (const char* path : {"/health", "/ready", "/"}) CHECK(served.get(path).status == 200);
+    for (const char* path : {"/health", "/ping", "/ready", "/"}) {
+        CHECK(served.get(path).status == 200);
+    }
     for (const char* path : {"/metrics", "/v1/models", "/v1/hadal/live", "/nothing", "//health"}) {
         CAPTURE(path);
         const http::Response response = served.get(path);
@@ -166,4 +168,28 @@ TEST_CASE("gate: a server that shuts down is alive and not ready") {
     served.gate.drain();
     CHECK(served.get("/ready").status == 503);
     CHECK(served.get("/health").status == 200);
+}
+
+TEST_CASE("gate: whoever speaks Anthropic's API hears of every refusal in its form") {
+    GateFixture served({.keys = serve::ApiKeys::parse("sk-good", "keys"), .open_requests = 0});
+    const auto type = [](const http::Response& response) {
+        const auto error = nlohmann::json::parse(response.body);
+        CHECK(error["type"] == "error");
+        return error["error"]["type"].get<std::string>();
+    };
+    const http::Response no_key = served.ask("POST", "/v1/messages", "{}")->response();
+    CHECK(no_key.status == 401);
+    CHECK(type(no_key) == "authentication_error");
+    const http::Response busy =
+        served.ask("POST", "/anthropic/v1/messages", "{}", "Bearer sk-good")->response();
+    CHECK(busy.status == 429);
+    CHECK(type(busy) == "rate_limit_error");
+    GateFixture slow({}, 20ms);
+    const http::Response late =
+        slow.ask(
+                "POST", "/v1/messages",
+                R"({"max_tokens": 4000, "temperature": 0, "messages": [{"role": "user", "content": "a"}]})")
+            ->response();
+    CHECK(late.status == 504);
+    CHECK(type(late) == "timeout_error");
 }

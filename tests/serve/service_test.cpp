@@ -3,6 +3,7 @@
 
 #include "formats/bfloat16.h"
 
+#include <array>
 #include <cmath>
 #include <thread>
 
@@ -204,6 +205,40 @@ TEST_CASE("service: the models, under every prefix and name") {
         const auto one = served.ask("GET", prefix + "/models/deepseek-chat")->response();
         CHECK(json::parse(one.body)["id"] == "deepseek-chat");
         CHECK(served.ask("GET", prefix + "/models/other")->response().status == 404);
+        CHECK(served.ask("GET", prefix + "/models/")->response().status == 404);
+    }
+}
+
+TEST_CASE("service: a known path names the method that it is asked with") {
+    test::ServedFixture served;
+    for (const auto& [method, path, allowed] :
+         {std::array{"GET", "/v1/completions", "POST"}, {"DELETE", "/v1/models", "GET, HEAD"}}) {
+        const http::Response response = served.ask(method, path)->response();
+        CHECK(response.status == 405);
+        REQUIRE(response.headers.size() == 1);
+        CHECK(response.headers[0].first == "Allow");
+        CHECK(response.headers[0].second == allowed);
+    }
+}
+
+TEST_CASE("service: a body that cannot be JSON by its type is a 415, what curl says is no matter") {
+    test::ServedFixture served;
+    const auto status = [&](const std::string& type) {
+        http::Request request;
+        request.method = "POST";
+        request.path = "/v1/completions";
+        request.headers = {{"Content-Type", type}};
+        request.body = R"({"prompt": "a", "max_tokens": 1})";
+        const auto exchange = std::make_shared<test::FakeExchange>(std::move(request));
+        served.service.handle(exchange);
+        return exchange->response().status;
+    };
+    for (const char* type : {"", "application/json; charset=utf-8", "text/plain",
+                             "application/x-www-form-urlencoded"}) {
+        CHECK(status(type) == 200);
+    }
+    for (const char* type : {"multipart/form-data; boundary=a", "Image/PNG"}) {
+        CHECK(status(type) == 415);
     }
 }
 
