@@ -1,6 +1,7 @@
 #include "infer/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -9,6 +10,39 @@
 #include "core/random.h"
 
 namespace hadal::infer {
+
+namespace {
+
+// The vocabulary is walked with every token, on one thread: as many independent sums and maxima as
+// a compiler can keep in vectors.
+constexpr size_t kLanes = 32;
+
+bool all_finite(std::span<const float> logits) {
+    std::array<float, kLanes> zero{};  // stays zero as long as every logit is finite
+    const size_t whole = logits.size() / kLanes * kLanes;
+    for (size_t i = 0; i < whole; i += kLanes) {
+        for (size_t lane = 0; lane < kLanes; ++lane) zero[lane] += logits[i + lane] * 0.0f;
+    }
+    for (size_t i = whole; i < logits.size(); ++i) zero[0] += logits[i] * 0.0f;
+    return std::ranges::all_of(zero, [](float sum) { return sum == 0; });
+}
+
+/// The lowest index of the largest logit; all are numbers.
+int32_t index_of_largest(std::span<const float> logits) {
+    std::array<float, kLanes> largest;
+    largest.fill(-std::numeric_limits<float>::infinity());
+    const size_t whole = logits.size() / kLanes * kLanes;
+    for (size_t i = 0; i < whole; i += kLanes) {
+        for (size_t lane = 0; lane < kLanes; ++lane) {
+            largest[lane] = largest[lane] < logits[i + lane] ? logits[i + lane] : largest[lane];
+        }
+    }
+    float most = std::ranges::max(largest);
+    for (size_t i = whole; i < logits.size(); ++i) most = std::max(most, logits[i]);
+    return int32_t(std::ranges::find(logits, most) - logits.begin());
+}
+
+}  // namespace
 
 Sampler::Sampler(const SamplingOptions& options) : options_(options) {
     const auto check = [](bool good, std::string_view what) {
@@ -70,32 +104,64 @@ std::span<const float> Sampler::adjusted(std::span<const float> logits,
     return adjusted_;
 }
 
-void Sampler::keep_candidates(std::span<const float> logits) {
-    candidates_.clear();
-    for (size_t i = 0; i < logits.size(); ++i) candidates_.push_back({logits[i], int32_t(i)});
-    const auto before = [](const Candidate& a, const Candidate& b) {
-        return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-    };
-    if (options_.top_k > 0 && size_t(options_.top_k) < candidates_.size()) {
-        const auto cut = candidates_.begin() + options_.top_k;
-        std::nth_element(candidates_.begin(), cut, candidates_.end(), before);
-        candidates_.erase(cut, candidates_.end());
-    }
-    std::sort(candidates_.begin(), candidates_.end(), before);
+bool Sampler::comes_before(const Candidate& a, const Candidate& b) {
+    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+}
 
-    weights_.clear();
+/// All ids, or the top_k most probable of them, in no order.
+void Sampler::collect_candidates(std::span<const float> logits) {
+    candidates_.resize(logits.size());
+    for (size_t i = 0; i < logits.size(); ++i) candidates_[i] = {logits[i], int32_t(i)};
+    weights_.reserve(logits.size());
+    ordered_ = 0;
+    if (options_.top_k <= 0 || size_t(options_.top_k) >= candidates_.size()) return;
+    const auto cut = candidates_.begin() + options_.top_k;
+    std::nth_element(candidates_.begin(), cut, candidates_.end(), comes_before);
+    candidates_.erase(cut, candidates_.end());
+}
+
+/// The next most probable of all: few are ever looked at, so the rest is not sorted.
+const Sampler::Candidate& Sampler::candidate(size_t i) {
+    if (i >= ordered_) {
+        const auto begin = candidates_.begin() + ptrdiff_t(ordered_);
+        ordered_ = std::min(candidates_.size(), std::max<size_t>(64, 4 * ordered_));
+        const auto end = candidates_.begin() + ptrdiff_t(ordered_);
+        if (end != candidates_.end()) {
+            std::nth_element(begin, end, candidates_.end(), comes_before);
+        }
+        std::sort(begin, end, comes_before);
+    }
+    return candidates_[i];
+}
+
+/// Inverts the distribution of what is kept at `uniform`.
+int32_t Sampler::draw(double uniform) {
+    const auto largest = double(candidate(0).logit);
+    const auto weight = [&](const Candidate& candidate) {
+        return std::exp((double(candidate.logit) - largest) / options_.temperature);
+    };
     double total = 0;
-    for (const Candidate& candidate : candidates_) {
-        weights_.push_back(std::exp((double(candidate.logit) - double(candidates_[0].logit)) /
-                                    options_.temperature));
-        total += weights_.back();
+    for (const Candidate& candidate : candidates_) total += weight(candidate);
+    // Where nothing is cut off, what is kept is known before it is walked.
+    const bool keeps_all = options_.top_p == 1 && options_.min_p == 0;
+    const double goal = (keeps_all ? uniform : options_.top_p) * total;
+    weights_.clear();
+    double reached = 0;
+    while (weights_.size() < candidates_.size() && (keeps_all ? reached <= goal : reached < goal)) {
+        const double next = weight(candidate(weights_.size()));
+        if (next == 0 || next < options_.min_p) break;  // the first is 1
+        weights_.push_back(next);
+        reached += next;
     }
-    size_t count = 0;
-    for (double reached = 0; count < weights_.size() && reached < options_.top_p * total; ++count) {
-        reached += weights_[count];
+    size_t chosen = weights_.size() - 1;  // also where rounding ate the last bit
+    double left = uniform * reached;
+    for (size_t i = 0; i < weights_.size() && !keeps_all; ++i) {
+        left -= weights_[i];
+        if (left >= 0) continue;
+        chosen = i;
+        break;
     }
-    while (count > 1 && weights_[count - 1] < options_.min_p) --count;  // weights_[0] is 1
-    weights_.resize(std::max<size_t>(count, 1));
+    return candidates_[chosen].id;
 }
 
 int32_t Sampler::sample(std::span<const float> logits, int64_t position) {
@@ -104,22 +170,13 @@ int32_t Sampler::sample(std::span<const float> logits, int64_t position) {
 
 int32_t Sampler::sample(std::span<const float> logits, int64_t position,
                         std::span<const uint64_t> allowed) {
-    float zero = 0;  // stays zero as long as every logit is finite
-    for (const float logit : logits) zero += logit - logit;
-    if (!(zero == 0)) return -1;
+    if (!all_finite(logits)) return -1;
     logits = adjusted(logits, allowed);
     if (options_.temperature == 0) {
-        return int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
+        return index_of_largest(logits);
     }
-    keep_candidates(logits);
-    double total = 0;
-    for (const double weight : weights_) total += weight;
-    double left = random_uniform(options_.seed, 0, uint64_t(position)) * total;
-    for (size_t i = 0; i < weights_.size(); ++i) {
-        left -= weights_[i];
-        if (left < 0) return candidates_[i].id;
-    }
-    return candidates_[weights_.size() - 1].id;  // rounding ate the last bit
+    collect_candidates(logits);
+    return draw(random_uniform(options_.seed, 0, uint64_t(position)));
 }
 
 std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, TokenLogprob known,

@@ -53,12 +53,16 @@ class Sampler {
     bool has_penalties() const;
     std::span<const float> adjusted(std::span<const float> logits,
                                     std::span<const uint64_t> allowed);
-    void keep_candidates(std::span<const float> logits);
+    static bool comes_before(const Candidate& a, const Candidate& b);
+    void collect_candidates(std::span<const float> logits);
+    const Candidate& candidate(size_t i);
+    int32_t draw(double uniform);
 
     SamplingOptions options_;
-    std::vector<Candidate> candidates_;  // most probable first
-    std::vector<double> weights_;        // unnormalised probabilities of the candidates
-    std::vector<float> adjusted_;        // logits with penalties and biases
+    std::vector<Candidate> candidates_;  // the first `ordered_`: most probable first
+    size_t ordered_ = 0;
+    std::vector<double> weights_;  // unnormalised probabilities of the first ones
+    std::vector<float> adjusted_;  // logits with penalties and biases
     std::unordered_map<int32_t, int64_t> generated_;  // times an id was
     std::unordered_set<int32_t> seen_;                // ids of prompt and text
 };

@@ -2,10 +2,14 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
+#include <utility>
 
 #include "core/error.h"
+#include "core/random.h"
 
 using namespace hadal;
 using infer::Sampler;
@@ -25,6 +29,40 @@ std::map<int32_t, double> shares(const SamplingOptions& options) {
 
 // Five standard deviations of a share of 20 000 draws: below 5·√(0.25/20000).
 constexpr double kTolerance = 0.018;
+
+std::vector<float> random_logits(size_t count, uint64_t seed) {
+    RandomSequence random(seed);
+    std::vector<float> logits(count);
+    for (float& logit : logits) logit = float(random.below(4001)) / 400 - 5;  // with equal ones
+    return logits;
+}
+
+/// The definition, word by word: sort everything, keep, draw.
+int32_t sampled_by_sorting(std::span<const float> logits, const SamplingOptions& options,
+                           int64_t position) {
+    std::vector<int32_t> ids(logits.size());
+    std::iota(ids.begin(), ids.end(), 0);
+    std::ranges::stable_sort(
+        ids, [&](int32_t a, int32_t b) { return logits[size_t(a)] > logits[size_t(b)]; });
+    if (options.top_k > 0) ids.resize(std::min(ids.size(), size_t(options.top_k)));
+    std::vector<double> weights;
+    for (const int32_t id : ids) {
+        const double below = double(logits[size_t(id)]) - double(logits[size_t(ids[0])]);
+        weights.push_back(std::exp(below / options.temperature));
+    }
+    const double all = std::reduce(weights.begin(), weights.end());
+    size_t kept = 0;
+    for (double sum = 0; kept < ids.size() && sum < options.top_p * all; ++kept) {
+        if (weights[kept] < options.min_p) break;
+        sum += weights[kept];
+    }
+    weights.resize(kept);
+    double left = random_uniform(options.seed, 0, uint64_t(position)) *
+                  std::reduce(weights.begin(), weights.end());
+    size_t i = 0;
+    while (i + 1 < kept && (left -= weights[i]) >= 0) ++i;
+    return ids[i];
+}
 
 }  // namespace
 
@@ -51,6 +89,40 @@ TEST_CASE("sampler: top-k, top-p and min-p keep the tokens they should") {
     CHECK(shares({.temperature = 1, .min_p = 0.6}).size() == 2);  // at least 0.24
     const auto counts = shares({.temperature = 1, .top_k = 2, .seed = 3});
     CHECK(std::fabs(counts.at(1) - 0.4 / 0.7) < kTolerance);
+}
+
+TEST_CASE("sampler: of a large vocabulary it draws what sorting all of it gives") {
+    const auto logits = random_logits(5003, 4);
+    for (const SamplingOptions& options :
+         {SamplingOptions{.temperature = 1.5}, SamplingOptions{.temperature = 0.3},
+          SamplingOptions{.temperature = 1, .top_p = 0.9},
+          SamplingOptions{.temperature = 0.7, .min_p = 0.02},
+          SamplingOptions{.temperature = 2, .top_k = 700},
+          SamplingOptions{.temperature = 1, .top_k = 50, .top_p = 0.5, .min_p = 0.1}}) {
+        CAPTURE(options.temperature);
+        CAPTURE(options.top_p);
+        Sampler sampler(options);
+        for (int64_t position = 0; position < 200; ++position) {
+            CAPTURE(position);
+            CHECK(sampler.sample(logits, position) ==
+                  sampled_by_sorting(logits, options, position));
+        }
+    }
+}
+
+TEST_CASE("sampler: the largest logit is found wherever it stands, and so is what is no number") {
+    constexpr float kBad[] = {NAN, INFINITY, -INFINITY};
+    Sampler sampler({});
+    auto logits = random_logits(101, 5);
+    for (size_t i = 0; i < logits.size(); ++i) {
+        const float kept = std::exchange(logits[i], 9.0f);
+        CHECK(sampler.sample(logits, 0) == int32_t(i));
+        for (const float bad : kBad) {
+            logits[i] = bad;
+            CHECK(sampler.sample(logits, 0) == -1);
+        }
+        logits[i] = kept;
+    }
 }
 
 TEST_CASE("sampler: a choice depends on seed and position alone") {
