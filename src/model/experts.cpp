@@ -55,7 +55,7 @@ ExpertsSaved allocate_experts_saved(const ModelConfig& config, int64_t tokens,
     saved.gate = allocate_kept_tiles("gate", {rows, intermediate}, precision, memory);
     saved.up = allocate_kept_tiles("up", {rows, intermediate}, precision, memory);
     saved.product = allocate_coded("product", {rows, intermediate}, dtype, precision.activation(),
-                                    memory.recomputed);
+                                   memory.recomputed);
     if (config.n_shared_experts > 0) {
         saved.shared = allocate_feed_forward_saved(tokens, config.n_shared_experts * intermediate,
                                                    precision, memory);
@@ -164,8 +164,9 @@ void Experts::backward_input(Context& context, const SequenceLayout& layout, con
     list.reserve(experts.size());
     add_products(experts, &FeedForwardWeights::down_proj, saved, work.d_rows, d_product, list);
     Linear::backward_input(context, list);  // [rows, moe_intermediate]
-    swiglu_backward(context, d_product, {saved.gate, saved.up, saved.row_weight}, work.d_gate,
-                    work.d_up, d_row_weight);
+    Operand product = saved.product;        // a handle
+    swiglu_backward(context, d_product, {saved.gate, saved.up, saved.row_weight}, product,
+                    work.d_gate, work.d_up, d_row_weight);
     list.clear();
     add_products(experts, &FeedForwardWeights::gate_proj, saved, work.d_gate, d_x_rows, list);
     Linear::backward_input(context, list);

@@ -13,7 +13,7 @@ FeedForwardSaved allocate_feed_forward_saved(int64_t tokens, int64_t intermediat
     return {.gate = allocate_kept_tiles("gate", shape, precision, memory),
             .up = allocate_kept_tiles("up", shape, precision, memory),
             .product = allocate_coded("product", shape, precision.dtype, precision.activation(),
-                                       memory.recomputed)};
+                                      memory.recomputed)};
 }
 
 FeedForwardBackward allocate_feed_forward_backward(int64_t tokens, int64_t intermediate,
@@ -21,7 +21,7 @@ FeedForwardBackward allocate_feed_forward_backward(int64_t tokens, int64_t inter
                                                    const Allocate& allocate) {
     const auto operand = [&](std::string_view name) {
         return allocate_coded(name, {tokens, intermediate}, precision.dtype, precision.gradient(),
-                               allocate);
+                              allocate);
     };
     return {.d_gate = operand("d_gate"), .d_up = operand("d_up")};
 }
@@ -57,9 +57,10 @@ void FeedForward::backward_input(Context& context, const Operand& d_y,
     const Tensor& gate = saved.gate.values;
     Tensor d_product = context.workspace.take(gate.shape(), gate.dtype());
     Tensor none;
+    Operand product = saved.product;                             // a handle
     weights_.down_proj.backward_input(context, d_y, d_product);  // [tokens, intermediate]
-    swiglu_backward(context, d_product, {saved.gate, saved.up, Tensor()}, work.d_gate, work.d_up,
-                    none);
+    swiglu_backward(context, d_product, {saved.gate, saved.up, Tensor()}, product, work.d_gate,
+                    work.d_up, none);
     weights_.gate_proj.backward_input(context, work.d_gate, d_x);  // [tokens, hidden]
     weights_.up_proj.backward_input_add(context, work.d_up, d_x);  // [tokens, hidden]
 }

@@ -39,22 +39,23 @@ void swiglu(Context& context, SwigluInputs inputs, Operand& product) {
 }
 
 void swiglu_again(Context& context, SwigluInputs inputs, Operand& product) {
-    if (has_row_tiles(inputs.gate.tiles)) {
-        return ops::silu_mul_tiles(context, tiles_of(inputs), inputs.weight, product.tiles);
-    }
+    if (has_row_tiles(inputs.gate.tiles)) return;
     restore(context, inputs);
     multiply(context, inputs, product);
 }
 
 void swiglu_backward(Context& context, const Tensor& d_product, SwigluInputs inputs,
-                     Operand& d_gate, Operand& d_up, Tensor& d_weight) {
+                     Operand& product, Operand& d_gate, Operand& d_up, Tensor& d_weight) {
     const bool kept_rows = has_row_tiles(inputs.gate.tiles);
     if (kept_rows && has_row_tiles(d_gate.tiles)) {
         ops::SiluMulTiles gradient{d_gate.tiles, d_up.tiles};
         return ops::silu_mul_tiles_backward(context, d_product, tiles_of(inputs), inputs.weight,
-                                            gradient, d_weight);
+                                            gradient, product.tiles, d_weight);
     }
-    if (kept_rows) restore(context, inputs);
+    if (kept_rows) {
+        ops::silu_mul_tiles(context, tiles_of(inputs), inputs.weight, product.tiles);
+        restore(context, inputs);
+    }
     // Where only the gradients have tiles of one row, their values live in the workspace.
     const Workspace::Scope scope(context.workspace);
     Operand gate = d_gate, up = d_up;  // handles

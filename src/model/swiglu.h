@@ -19,14 +19,16 @@ struct SwigluInputs {
 void swiglu(Context& context, SwigluInputs inputs,
             Operand& product);  // [rows, intermediate]
 
-/// The product again, from what was kept.
+/// The product again, from what was kept; where that is in tiles of one row, backward gives it.
 void swiglu_again(Context& context, SwigluInputs inputs,
                   Operand& product);  // [rows, intermediate]
 
-/// Gradients at what was kept; d_weight is empty where the weight is.
+/// Gradients at what was kept, and the product again, if swiglu_again left that to be done;
+/// d_weight is empty where the weight is.
 void swiglu_backward(Context& context,
                      const Tensor& d_product,  // [rows, intermediate]
                      SwigluInputs inputs,
+                     Operand& product,   // [rows, intermediate]
                      Operand& d_gate,    // [rows, intermediate]
                      Operand& d_up,      // [rows, intermediate]
                      Tensor& d_weight);  // [rows] f32

@@ -29,18 +29,18 @@ const float* at(const Tensor& weight, int64_t token) {
     return weight.empty() ? nullptr : weight.data_as<float>() + token;
 }
 
-/// f.template operator()<isa>(token, rows) for every token, with four rows of scratch memory.
+/// f.template operator()<isa>(token, rows) for every token, with five rows of scratch memory.
 template <class F>
 void for_tokens(Context& context, const Shape& shape, const F& f) {
     const Workspace::Scope scope(context.workspace);
     const int64_t stride = (shape[1] + 31) / 32 * 32;
-    const auto scratch = context.workspace.take<bf16>(4 * stride * context.threads.size());
+    const auto scratch = context.workspace.take<bf16>(5 * stride * context.threads.size());
     cpu::with_isa(context.isa, [&]<Isa isa>() {
         context.threads.parallel_ranges(
             shape[0], rows_per_task(shape[1]), [&](int64_t begin, int64_t end, int thread) {
-                bf16* first = scratch.data() + 4 * stride * thread;
-                bf16* const rows[] = {first, first + stride, first + 2 * stride,
-                                      first + 3 * stride};
+                bf16* first = scratch.data() + 5 * stride * thread;
+                bf16* const rows[] = {first, first + stride, first + 2 * stride, first + 3 * stride,
+                                      first + 4 * stride};
                 for (int64_t t = begin; t < end; ++t) f.template operator()<isa>(t, rows);
             });
     });
@@ -114,20 +114,24 @@ void silu_mul_tiles(Context& context, const SiluMulTiles& kept, const Tensor& we
 }
 
 void silu_mul_tiles_backward(Context& context, const Tensor& d_product, const SiluMulTiles& kept,
-                             const Tensor& weight, SiluMulTiles& gradient, Tensor& d_weight) {
+                             const Tensor& weight, SiluMulTiles& gradient, TiledMatrix& product,
+                             Tensor& d_weight) {
     const Shape& shape = d_product.shape();
     require(d_product, DType::bf16, kept.gate.codes.shape(), "silu_mul_tiles: d_product");
     check(kept, shape);
     check(gradient, shape);
+    check(product, shape, "silu_mul_tiles: product");
     check_weight(weight, shape[0]);
     if (!weight.empty()) require(d_weight, DType::f32, {shape[0]}, "silu_mul_tiles: d_weight");
-    const TileRows gate(kept.gate), up(kept.up), d_gate(gradient.gate), d_up(gradient.up);
+    const TileRows gate(kept.gate), up(kept.up), d_gate(gradient.gate), d_up(gradient.up),
+        products(product);
     for_tokens(context, shape, [&]<Isa isa>(int64_t t, auto& rows) {
         fetch(d_product, t + kAhead);
         gate.fetch<false>(t + kAhead);
         up.fetch<false>(t + kAhead);
         d_gate.fetch<true>(t + kAhead);
         d_up.fetch<true>(t + kAhead);
+        products.fetch<true>(t + kAhead);
         gate.dequantize<isa>(t, rows[0]);
         up.dequantize<isa>(t, rows[1]);
         const int64_t stride = shape[1];
@@ -144,8 +148,11 @@ void silu_mul_tiles_backward(Context& context, const Tensor& d_product, const Si
              .d_up = rows[3],
              .d_up_stride = stride,
              .d_weight = weight.empty() ? nullptr : d_weight.data_as<float>() + t,
-             .intermediate = stride},
+             .intermediate = stride,
+             .product = rows[4],
+             .product_stride = stride},
             0, 1);
+        products.quantize<isa>(rows[4], t);
         d_gate.quantize<isa>(rows[2], t);
         d_up.quantize<isa>(rows[3], t);
     });

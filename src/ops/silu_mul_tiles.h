@@ -24,10 +24,12 @@ void silu_mul_tiles(Context& context,
 void silu_mul_tiles(Context& context, const SiluMulTiles& kept, const Tensor& weight,
                     formats::TiledMatrix& product);
 
-/// Gradients of gate and up at what was kept, as codes, and of the weight.
+/// Gradients of gate and up at what was kept, as codes, and of the weight; the product of what was
+/// kept once more.
 void silu_mul_tiles_backward(Context& context,
                              const Tensor& d_product,  // [tokens, intermediate] bf16
                              const SiluMulTiles& kept, const Tensor& weight, SiluMulTiles& gradient,
+                             formats::TiledMatrix& product,
                              Tensor& d_weight);  // [tokens] f32; empty where the weight is
 
 }  // namespace hadal::ops

@@ -41,6 +41,9 @@ void silu_mul_backward_rows(const SiluMulBackward<T>& a, int64_t begin, int64_t 
             // silu'(g) = s·(1 + g·(1 − s))
             store(d_gate + i, d_weighted * u * (s * fma(g, one - s, one)), part);
             store(d_up + i, d_weighted * silu, part);
+            if (a.product != nullptr) {
+                store(a.product + t * a.product_stride + i, silu * u * weight, part);
+            }
             return d * u * silu;
         });
         if (a.d_weight != nullptr) a.d_weight[t] = sum_lanes(sum);

@@ -38,6 +38,8 @@ struct SiluMulBackward {
     int64_t d_up_stride;
     Statistic<T>* d_weight;  // [tokens], null with weight
     int64_t intermediate;
+    T* product = nullptr;  // [tokens, intermediate] as forward's, or null: not wanted
+    int64_t product_stride = 0;
 };
 template <Isa isa, class T>
 void silu_mul_backward_rows(const SiluMulBackward<T>& a, int64_t begin, int64_t end);
