@@ -137,17 +137,27 @@ ops::Int8Rows in_int8(Context& context, const Tensor& x) {
 /// memory is the workspace's, of the caller's scope.
 class Int8Activations {
   public:
-    explicit Int8Activations(Context& context) : context_(context), known_(&context.workspace) {}
+    explicit Int8Activations(Context& context)
+        : context_(context), known_(&context.workspace), list_(&context.workspace) {}
 
+    /// Filled by run().
     ops::Int8Rows of(const Tensor& x) {
         const auto [place, is_new] = known_.try_emplace({x.data(), x.shape()[0]});
-        if (is_new) place->second = in_int8(context_, x);
+        if (is_new) {
+            place->second = ops::Int8Rows::take(context_.workspace, x.shape()[0], x.shape()[1]);
+            list_.push_back({x, place->second});
+        }
         return place->second;
+    }
+
+    void run() {
+        if (!list_.empty()) ops::quantize_rows_int8(context_, list_);
     }
 
   private:
     Context& context_;
     std::pmr::map<std::pair<const std::byte*, int64_t>, ops::Int8Rows> known_;
+    std::pmr::vector<ops::Int8Quantization> list_;
 };
 
 /// A list in which each weight is held in a way of its own: the experts of a checkpoint, some of
@@ -173,6 +183,7 @@ void bf16_products(Context& context, std::span<const LinearRows> list) {
     ops::matmul_nt(context, of_values);
     ops::matmul_nt(context, of_tiles);
     ops::matmul_nt(context, of_int4);
+    activations.run();
     ops::matmul_nt(context, of_integers);
 }
 

@@ -1,5 +1,7 @@
 #include "ops/matmul_int8.h"
 
+#include <algorithm>
+
 #include "ops/cpu/matmul_int8.h"
 #include "ops/launch.h"
 #include "ops/matmul_plan.h"
@@ -113,18 +115,37 @@ Int8Rows Int8Rows::rows(int64_t begin, int64_t count) const {
 }
 
 void quantize_rows_int8(Context& context, const Tensor& x, Int8Rows& q) {
-    require(x, DType::bf16, {-1, -1}, "quantize_rows_int8: x");
-    const auto [rows, in] = x.shape<2>();
-    require_rows(q, {rows, in}, "quantize_rows_int8: q");
+    const Int8Quantization one{x, q};
+    quantize_rows_int8(context, {&one, 1});
+}
+
+void quantize_rows_int8(Context& context, std::span<const Int8Quantization> list) {
+    const Workspace::Scope scope(context.workspace);
+    // Rows are numbered through the list: where each item's end.
+    const auto ends = context.workspace.take<int64_t>(int64_t(list.size()));
+    int64_t all_rows = 0, widest = 1;
+    for (size_t i = 0; i < list.size(); ++i) {
+        require(list[i].x, DType::bf16, {-1, -1}, "quantize_rows_int8: x");
+        require_rows(list[i].q, list[i].x.shape(), "quantize_rows_int8: q");
+        const auto [rows, in] = list[i].x.shape<2>();
+        ends[i] = all_rows += rows;
+        widest = std::max(widest, in);
+    }
     cpu::with_isa(context.isa, [&]<Isa isa>() {
-        const auto quantize = [&, columns = in](int64_t begin, int64_t end, int) {
-            for (int64_t t = begin; t < end; ++t) {
-                cpu::quantize_row_int8<isa>(x.row<bf16>(t).data(), columns,
-                                            q.codes.row<int8_t>(t).data(),
-                                            q.scale.row<float>(t).data());
+        const auto quantize = [&](int64_t begin, int64_t end, int) {
+            auto item = size_t(std::ranges::upper_bound(ends, begin) - ends.begin());
+            for (int64_t row = begin; row < end; ++item) {
+                const Tensor& x = list[item].x;
+                Int8Rows q = list[item].q;  // a handle: the memory is the caller's
+                const int64_t first = ends[item] - x.shape()[0];
+                for (; row < std::min(end, ends[item]); ++row) {
+                    cpu::quantize_row_int8<isa>(x.row<bf16>(row - first).data(), x.shape()[1],
+                                                q.codes.row<int8_t>(row - first).data(),
+                                                q.scale.row<float>(row - first).data());
+                }
             }
         };
-        context.threads.parallel_ranges(rows, rows_per_task(in), quantize);
+        context.threads.parallel_ranges(all_rows, rows_per_task(widest), quantize);
     });
 }
 

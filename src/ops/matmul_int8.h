@@ -47,6 +47,12 @@ struct Int8Rows {
 void quantize_rows_int8(Context& context,
                         const Tensor& x,  // [rows, in] bf16
                         Int8Rows& q);
+/// One of a list, as above: all of it runs in one fork/join, widths may differ.
+struct Int8Quantization {
+    Tensor x;    // [rows, in] bf16
+    Int8Rows q;  // [rows, in]
+};
+void quantize_rows_int8(Context& context, std::span<const Int8Quantization> list);
 
 /// A weight in INT4 or INT8: a view of either.
 struct IntegerMatrix {

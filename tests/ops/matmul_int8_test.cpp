@@ -240,6 +240,24 @@ TEST_CASE("quantize_rows_int8: codes and scales are the rule's, and every value 
     });
 }
 
+TEST_CASE("quantize_rows_int8: a ragged list gives each item's own codes and scales") {
+    test::for_each_isa([](Context& context) {
+        std::vector<ops::Int8Quantization> list;
+        const Shape shapes[] = {{0, 64}, {3, 160}, {0, 160}, {50, 33}, {1, 4000}, {0, 7}};
+        for (const Shape& shape : shapes) {
+            list.push_back({test::random_tensor(shape, DType::bf16, list.size()),
+                            Int8Rows::uninitialized(shape[0], shape[1])});
+        }
+        ops::quantize_rows_int8(context, list);
+        for (const auto& [x, q] : list) {
+            const Int8Rows alone = quantized(context, x);
+            CHECK(test::same_bits(q.codes, alone.codes));
+            CHECK(test::same_bits(q.scale, alone.scale));
+        }
+        ops::quantize_rows_int8(context, std::span<const ops::Int8Quantization>());
+    });
+}
+
 TEST_CASE("quantize_rows_int8: zeros and tiny values are zero, infinities and NaN are NaN") {
     test::for_each_isa([](Context& context) {
         Tensor x = test::random_tensor({1, 640}, DType::bf16, 15);
