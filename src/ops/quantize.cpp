@@ -67,19 +67,6 @@ cpu::QuantizedRows<T> rows_of(const T* values, int64_t stride, TiledMatrix& q, c
             codes_stride, to.rows, to.columns};
 }
 
-/// Tiles of several rows and columns.
-template <Isa isa, class T>
-void quantize_blocks(const cpu::QuantizedRows<T>& rows, int64_t width, const cpu::ScaleRule& rule,
-                     float* scale) {
-    for (int64_t j = 0; j < rows.columns; j += width, ++scale) {
-        cpu::QuantizedRows<T> block = rows;
-        block.x += j;
-        block.codes += j;
-        block.columns = std::min(width, rows.columns - j);
-        *scale = cpu::quantize_block<isa>(block, rule);
-    }
-}
-
 template <Isa isa, class T>
 void quantize_region(const cpu::QuantizedRows<T>& rows, TiledMatrix& q, const Region& region) {
     const Tiling& tiling = q.tiling;
@@ -94,7 +81,7 @@ void quantize_region(const cpu::QuantizedRows<T>& rows, TiledMatrix& q, const Re
     } else if (width == 1) {
         cpu::quantize_column_tile<isa>(rows, rule, scale);
     } else {
-        quantize_blocks<isa>(rows, width, rule, scale);
+        cpu::quantize_blocks<isa>(rows, width, rule, scale);
     }
 }
 

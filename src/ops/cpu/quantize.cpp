@@ -168,37 +168,93 @@ void write_row(const bf16* x, int64_t n, const Quotients512<Format>& quotients, 
 
 #endif
 
-/// One tile; returns its scale.
+/// Writes rows of one tile, whose largest magnitude is known.
 template <Isa isa, class Format, class T>
-float write_tile(const QuantizedRows<T>& part, const ScaleRule& rule) {
-    const float amax = magnitude_of<isa>(part.x, part.x_stride, part.rows, part.columns);
-    const float scale = scale_of(amax, rule);
-    const auto each_row = [&](const auto& write) {
-        for (int64_t i = 0; i < part.rows; ++i) {
-            const T* x = part.x + i * part.x_stride;
-            for (int64_t j = 0; part.rows > 1 && j < part.columns; j += 64 / int64_t(sizeof(T))) {
-                __builtin_prefetch(x + part.columns + j, 0, 2);  // of the block beside this one
-            }
-            write(x, part.codes + i * part.codes_stride);
-        }
-    };
+class TileWriter {
+  public:
+    TileWriter() = default;
+    TileWriter(float amax, const ScaleRule& rule)
+        : scale_(scale_of(amax, rule)), usual_(is_usual(amax)), divisor_(Floats<isa>::all(scale_)) {
 #if defined(__AVX512VBMI__)
-    if constexpr (sizeof(T) == sizeof(bf16)) {
-        if (amax != 0 && is_usual(amax)) {
-            const Quotients512<Format> quotients(uint16_t(__builtin_bit_cast(uint32_t, amax) >> 16),
-                                                 scale, rule.power_of_two);
-            each_row([&](const T* x, uint8_t* to) {
-                write_row<isa>(x, part.columns, quotients, scale, to);
-            });
-            return scale;
+        looks_up_ = sizeof(T) == sizeof(bf16) && amax != 0 && usual_;
+        if (!looks_up_) return;
+        quotients_ = {uint16_t(__builtin_bit_cast(uint32_t, amax) >> 16), scale_,
+                      rule.power_of_two};
+#endif
+    }
+
+    float scale() const {
+        return scale_;
+    }
+
+    void write(const T* x, int64_t n, uint8_t* to) const {
+#if defined(__AVX512VBMI__)
+        if constexpr (sizeof(T) == sizeof(bf16)) {
+            if (looks_up_) return write_row<isa>(x, n, quotients_, scale_, to);
+        }
+#endif
+        write_row<isa, Format>(x, n, usual_, divisor_, scale_, to);
+    }
+
+  private:
+    float scale_ = 1;
+    bool usual_ = false;
+    Divisor<isa> divisor_;
+#if defined(__AVX512VBMI__)
+    bool looks_up_ = false;
+    Quotients512<Format> quotients_;
+#endif
+};
+
+/// A tile of one row; returns its scale.
+template <Isa isa, class Format, class T>
+float write_row_tile(const T* x, int64_t n, const ScaleRule& rule, uint8_t* to) {
+    const TileWriter<isa, Format, T> writer(magnitude_of<isa>(x, n, 1, n), rule);
+    writer.write(x, n, to);
+    return writer.scale();
+}
+
+/// Asks for a row's lines.
+template <bool for_writing, class T>
+void fetch(const T* row, int64_t count) {
+    constexpr int64_t kLine = 64 / int64_t(sizeof(T));
+    for (int64_t j = 0; j < count; j += kLine) __builtin_prefetch(row + j, for_writing, 3);
+}
+
+/// Up to kBlocksAtOnce tiles side by side: their rows are read together, since memory gives long
+/// runs sooner than short ones, and again from the second-level cache.
+constexpr int64_t kBlocksAtOnce = 8;
+
+template <Isa isa, class Format, class T>
+void block_tiles(const QuantizedRows<T>& part, int64_t width, const ScaleRule& rule, float* scale) {
+    constexpr int64_t kRows = 4;  // at a time
+    const int64_t blocks = (part.columns + width - 1) / width;
+    const auto width_of = [&](int64_t b) { return least(width, part.columns - b * width); };
+    float amax[kBlocksAtOnce] = {};
+    for (int64_t i = 0; i < part.rows; i += kRows) {
+        const T* x = part.x + i * part.x_stride;
+        const int64_t rows = least(kRows, part.rows - i);
+        for (int64_t r = kRows; r < 2 * kRows && i + r < part.rows; ++r) {
+            fetch<false>(x + r * part.x_stride, part.columns);
+        }
+        for (int64_t b = 0; b < blocks; ++b) {
+            const float largest =
+                magnitude_of<isa>(x + b * width, part.x_stride, rows, width_of(b));
+            if (!(largest <= amax[b]) && amax[b] == amax[b]) amax[b] = largest;  // NaN remains
         }
     }
-#endif
-    const Divisor<isa> divisor(Floats<isa>::all(scale));
-    each_row([&](const T* x, uint8_t* to) {
-        write_row<isa, Format>(x, part.columns, is_usual(amax), divisor, scale, to);
-    });
-    return scale;
+    TileWriter<isa, Format, T> writers[kBlocksAtOnce];
+    for (int64_t b = 0; b < blocks; ++b) {
+        writers[b] = {amax[b], rule};
+        scale[b] = writers[b].scale();
+    }
+    for (int64_t i = 0; i < part.rows; ++i) {
+        uint8_t* to = part.codes + i * part.codes_stride;
+        if (i + kRows < part.rows) fetch<true>(to + kRows * part.codes_stride, part.columns);
+        for (int64_t b = 0; b < blocks; ++b) {
+            writers[b].write(part.x + i * part.x_stride + b * width, width_of(b), to + b * width);
+        }
+    }
 }
 
 template <Isa isa, class Format, class T>
@@ -211,7 +267,7 @@ void row_tiles(const T* x, int64_t columns, int64_t width, const ScaleRule& rule
             if (n == 128 && write_row_tile_128<Format>(x + j, rule, to + j, scale)) continue;
         }
 #endif
-        *scale = write_tile<isa, Format, T>({x + j, n, to + j, n, 1, n}, rule);
+        *scale = write_row_tile<isa, Format>(x + j, n, rule, to + j);
     }
 }
 
@@ -372,10 +428,17 @@ void requantize_strip(const CodeColumns& part, const ScaleRule& rule, float* sca
 }  // namespace
 
 template <Isa isa, class T>
-float quantize_block(const QuantizedRows<T>& part, const ScaleRule& rule) {
-    float scale = 1;
-    with_format(rule.code, [&]<class Format>() { scale = write_tile<isa, Format>(part, rule); });
-    return scale;
+void quantize_blocks(const QuantizedRows<T>& part, int64_t width, const ScaleRule& rule,
+                     float* scale) {
+    with_format(rule.code, [&]<class Format>() {
+        for (int64_t j = 0; j < part.columns; j += kBlocksAtOnce * width) {
+            QuantizedRows<T> some = part;
+            some.x += j;
+            some.codes += j;
+            some.columns = least(kBlocksAtOnce * width, part.columns - j);
+            block_tiles<isa, Format>(some, width, rule, scale + j / width);
+        }
+    });
 }
 
 template <Isa isa, class T>
@@ -479,7 +542,8 @@ void unpack_e5m6_row(const uint8_t* packed, const float* scale, int64_t width, i
 
 constexpr Isa kThisIsa = Isa::HADAL_THIS_ISA;
 #define HADAL_INSTANTIATE(T)                                                                       \
-    template float quantize_block<kThisIsa>(const QuantizedRows<T>&, const ScaleRule&);            \
+    template void quantize_blocks<kThisIsa>(const QuantizedRows<T>&, int64_t, const ScaleRule&,    \
+                                            float*);                                               \
     template void quantize_row_tiles<kThisIsa>(const QuantizedRows<T>&, int64_t, const ScaleRule&, \
                                                float*, int64_t);                                   \
     template void quantize_column_tile<kThisIsa>(const QuantizedRows<T>&, const ScaleRule&,        \

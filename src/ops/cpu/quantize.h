@@ -45,9 +45,10 @@ struct CodeColumns {
 inline constexpr int64_t kCodeStrip = 64;  // 128 rows in float32 and as codes fit in L1
 inline constexpr int64_t kRequantizeFloats = 80;
 
-/// One tile; returns its scale.
+/// Tiles of `width` columns and all rows side by side.
 template <Isa isa, class T>
-float quantize_block(const QuantizedRows<T>& part, const ScaleRule& rule);
+void quantize_blocks(const QuantizedRows<T>& part, int64_t width, const ScaleRule& rule,
+                     float* scale);
 
 /// Tiles of one row: scale[j] of columns [j·width, (j + 1)·width).
 template <Isa isa, class T>

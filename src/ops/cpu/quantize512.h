@@ -100,6 +100,7 @@ class Quotients512 {
     static constexpr Tables kTables{};
 
   public:
+    Quotients512() = default;
     Quotients512(uint16_t amax, float scale, bool power_of_two) {
         const uint32_t exponent = __builtin_bit_cast(uint32_t, scale) >> 23;
         const __m512i shift = _mm512_set1_epi8(char(uint8_t(0u - (exponent << Tables::kFraction))));
