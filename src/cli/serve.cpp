@@ -81,6 +81,8 @@ serve::GateOptions gate_options(const Arguments& arguments, serve::AccessLog* lo
     options.cross_origin = serve::CrossOrigin(arguments.texts("--cors-origin"));
     options.open_requests = arguments.integer("--max-requests", 1, 1 << 20);
     options.waiting_texts = arguments.integer("--max-queue", 1, 1 << 20);
+    options.longest_step =
+        std::chrono::duration<double>(arguments.number("--longest-step", 0, 1e6));
     options.log = log;
     return options;
 }
@@ -217,6 +219,10 @@ std::vector<Option> options() {
          .fallback = "0"},
         {.name = "--max-body-mib", .value = "N", .help = "of a request", .fallback = "16"},
         {.name = "--max-connections", .value = "N", .help = "open at one time", .fallback = "4096"},
+        {.name = "--longest-step",
+         .value = "SECONDS",
+         .help = "an engine that is in one step for longer is not healthy; 0: never",
+         .fallback = "600"},
         {.name = "--request-timeout",
          .value = "SECONDS",
          .help = "for a whole answer; 0: none",

@@ -198,6 +198,9 @@ std::optional<bool> thinking_of(const JsonFields& fields) {
             if (const auto wanted = options->boolean(name)) return wanted;
         }
     }
+    if (const auto effort = fields.text("reasoning_effort", kMostNameBytes)) {
+        return *effort != "none";  // OpenAI's scale: here a model thinks or does not
+    }
     return fields.boolean("enable_thinking");
 }
 
@@ -210,7 +213,7 @@ ChatRequest parse_chat_request(std::string_view body, const RequestLimits& limit
         throw ApiError::field("chat_template", "a template may not come with a request");
     }
     ChatRequest request;
-    read_text_fields(fields, limits, request);
+    read_text_fields(fields, limits, std::nullopt, request);
     if (request.max_tokens == 0) {
         throw ApiError::field("max_tokens", "'max_tokens' must be at least 1");
     }

@@ -89,9 +89,9 @@ CompletionRequest parse_completion_request(std::string_view body, const RequestL
     const json parsed = parse_body(body);
     const JsonFields fields(parsed, "", body);
     CompletionRequest request;
-    read_text_fields(fields, limits, request);
+    constexpr int64_t kDefaultTokens = 16;  // OpenAI's for this endpoint
+    read_text_fields(fields, limits, kDefaultTokens, request);
     request.prompts = prompts_of(fields, limits.choices);
-    if (!request.max_tokens) request.max_tokens = 16;  // OpenAI's default for this endpoint
     request.best_of = fields.integer("best_of", 1, limits.choices).value_or(request.n);
     request.echo = fields.boolean("echo").value_or(false);
     request.add_bos = fields.boolean("add_special_tokens").value_or(true);

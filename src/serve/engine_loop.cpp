@@ -1,6 +1,5 @@
 #include "serve/engine_loop.h"
 
-#include <optional>
 #include <utility>
 
 #include "serve/api_error.h"
@@ -15,13 +14,19 @@ constexpr std::chrono::milliseconds kIdle(200);
 
 using TokenHandler = std::function<bool(const infer::GeneratedToken&)>;
 
-/// The handler, with the time between its calls counted. A request's calls come one after another.
+/// The handler, with the time from now to its first call and between its calls counted. A request's
+/// calls come one after another.
 TokenHandler timed(TokenHandler handler, Metrics& metrics) {
     using Clock = std::chrono::steady_clock;
-    return [handler = std::move(handler), &metrics,
-            last = std::optional<Clock::time_point>()](const infer::GeneratedToken& token) mutable {
+    return [handler = std::move(handler), &metrics, last = Clock::now(),
+            is_first = true](const infer::GeneratedToken& token) mutable {
         const Clock::time_point now = Clock::now();
-        if (last) metrics.token(std::chrono::duration<double>(now - *last).count());
+        const double seconds = std::chrono::duration<double>(now - last).count();
+        if (std::exchange(is_first, false)) {
+            metrics.first_token(seconds);
+        } else {
+            metrics.token(seconds);
+        }
         last = now;
         return !handler || handler(token);
     };
@@ -91,6 +96,12 @@ std::vector<std::vector<double>> EngineLoop::expert_load() const {
     return expert_load_;
 }
 
+std::chrono::duration<double> EngineLoop::step_time() const {
+    const Clock::duration began = step_began_;
+    if (began == Clock::duration::zero()) return {};
+    return Clock::now().time_since_epoch() - began;
+}
+
 std::string EngineLoop::failure() const {
     const std::lock_guard lock(mutex_);
     return failure_;
@@ -99,7 +110,11 @@ std::string EngineLoop::failure() const {
 void EngineLoop::run() {
     try {
         while (!stopping_) {
-            if (engine_.wait(kIdle)) engine_.step();
+            if (engine_.wait(kIdle)) {
+                step_began_ = Clock::now().time_since_epoch();
+                engine_.step();
+                step_began_ = Clock::duration::zero();
+            }
             publish();
         }
     } catch (const std::exception& error) {
@@ -115,7 +130,9 @@ void EngineLoop::publish() {
     const infer::EngineStats stats = engine_.stats();
     const auto now = std::chrono::steady_clock::now();
     const std::lock_guard lock(mutex_);
-    const bool is_busy = stats.step_tokens != stats_.step_tokens;
+    const int64_t rows = stats.step_tokens - stats_.step_tokens;
+    const bool is_busy = rows != 0;
+    if (is_busy && metrics_ != nullptr) metrics_->step(rows);
     stats_ = stats;
     const auto& load = engine_.expert_load();
     if (!is_busy || (now - published_ < kInterval && load.size() == expert_load_.size())) return;

@@ -42,6 +42,8 @@ class EngineLoop {
     /// Rows that went to each expert lately: [MoE layer][expert]; those of a few seconds ago weigh
     /// less.
     std::vector<std::vector<double>> expert_load() const;
+    /// Since when the engine has been in its present step; zero between two.
+    std::chrono::duration<double> step_time() const;
     /// Why the engine runs no more; empty while it does.
     std::string failure() const;
     /// Tokens that a request may have, prompt and answer together.
@@ -50,6 +52,7 @@ class EngineLoop {
     }
 
   private:
+    using Clock = std::chrono::steady_clock;
     using Finish = std::function<void(const infer::RequestResult&)>;
 
     void run();
@@ -71,6 +74,7 @@ class EngineLoop {
     std::map<uint64_t, Finish> open_;  // requests that have not ended, by ticket
     uint64_t last_ticket_ = 0;
     std::atomic<bool> stopping_ = false;
+    std::atomic<Clock::duration> step_began_ = Clock::duration::zero();  // between steps: zero
     std::thread thread_;  // last: it uses all of the above
 };
 

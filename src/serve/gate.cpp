@@ -132,6 +132,11 @@ std::shared_ptr<void> Gate::take_place(const http::Request& request) {
     return {open_.get(), [open = open_](void*) { --*open; }};
 }
 
+bool Gate::is_stuck() const {
+    const auto longest = options_.longest_step;
+    return longest.count() > 0 && service_.engine().step_time() > longest;
+}
+
 bool Gate::answer_operations(http::Exchange& exchange) const {
     const std::string& path = exchange.request().path;
     const bool is_ready_path = path == "/ready";
@@ -140,6 +145,8 @@ bool Gate::answer_operations(http::Exchange& exchange) const {
         const std::string failure = service_.engine().failure();
         if (!failure.empty()) {
             send_error(exchange, {503, "the engine has stopped"});
+        } else if (is_stuck()) {
+            send_error(exchange, {503, "the engine has been in one step for too long"});
         } else if (is_ready_path && draining_) {
             send_error(exchange, {503, "the server is shutting down"});
         } else {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -21,9 +22,10 @@ namespace hadal::serve {
 struct GateOptions {
     ApiKeys keys = {};
     CrossOrigin cross_origin{};
-    int64_t open_requests = 256;   // for texts, at one time; more hear 429
-    int64_t waiting_texts = 1024;  // in the engine's queue; more hear 429
-    AccessLog* log = nullptr;      // outlives the gate; null: none
+    int64_t open_requests = 256;                    // for texts, at one time; more hear 429
+    int64_t waiting_texts = 1024;                   // in the engine's queue; more hear 429
+    std::chrono::duration<double> longest_step{0};  // then the engine is not healthy; 0: never
+    AccessLog* log = nullptr;                       // outlives the gate; null: none
 };
 
 class Gate {
@@ -45,6 +47,7 @@ class Gate {
 
     /// True if it was one of the gate's own paths.
     bool answer_operations(http::Exchange& exchange) const;
+    bool is_stuck() const;
     void check_key(const http::Request& request) const;
     std::shared_ptr<const ApiKeys> keys() const;
     std::shared_ptr<void> take_place(const http::Request& request);

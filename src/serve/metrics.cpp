@@ -23,6 +23,9 @@ constexpr double kRequestBounds[] = {0.3, 0.5, 0.8, 1,  1.5, 2,   2.5, 5,   10, 
                                      30,  40,  50,  60, 120, 240, 480, 960, 1920, 7680};
 constexpr double kLengthBounds[] = {1,   2,    5,    10,   20,    50,    100,   200,
                                     500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
+constexpr double kStepBounds[] = {1,   2,   4,    8,    16,   32,   64,   128,
+                                  256, 512, 1024, 2048, 4096, 8192, 16384};
+constexpr double kChoiceBounds[] = {1, 2, 5, 10, 20};
 
 std::string number(double value) {
     std::array<char, 40> text;
@@ -46,10 +49,27 @@ void append_label(std::string& text, std::string_view name, std::string_view val
 
 /// Paths that exist; all others, which strangers invent, are one.
 std::string_view known_path(std::string_view path) {
-    static constexpr std::string_view kPaths[] = {
-        "/",         "/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/models",
-        "/health",   "/chat/completions",    "/completions",    "/metrics",     "/ready",
-        "/tokenize", "/detokenize",          "/v1/hadal/live"};
+    static constexpr std::string_view kPaths[] = {"/",
+                                                  "/health",
+                                                  "/ping",
+                                                  "/ready",
+                                                  "/metrics",
+                                                  "/models",
+                                                  "/completions",
+                                                  "/chat/completions",
+                                                  "/messages",
+                                                  "/v1/models",
+                                                  "/v1/completions",
+                                                  "/v1/chat/completions",
+                                                  "/v1/messages",
+                                                  "/v1/messages/count_tokens",
+                                                  "/anthropic/v1/messages",
+                                                  "/beta/completions",
+                                                  "/beta/chat/completions",
+                                                  "/tokenize",
+                                                  "/detokenize",
+                                                  "/tokenizer_info",
+                                                  "/v1/hadal/live"};
     return std::ranges::find(kPaths, path) != std::end(kPaths) ? path : "other";
 }
 
@@ -131,16 +151,35 @@ Metrics::Metrics(std::string model_name)
       decode_(kRequestBounds),
       inference_(kRequestBounds),
       prompt_tokens_(kLengthBounds),
-      generated_tokens_(kLengthBounds) {}
+      generated_tokens_(kLengthBounds),
+      step_tokens_(kStepBounds),
+      asked_texts_(kChoiceBounds),
+      asked_tokens_(kLengthBounds) {}
+
+void Metrics::asked(int64_t texts, int64_t max_tokens) {
+    const std::lock_guard lock(mutex_);
+    asked_texts_.add(double(texts));
+    asked_tokens_.add(double(max_tokens));
+}
+
+void Metrics::first_token(double seconds) {
+    const std::lock_guard lock(mutex_);
+    first_token_.add(seconds);
+}
 
 void Metrics::token(double seconds) {
     const std::lock_guard lock(mutex_);
     between_tokens_.add(seconds);
 }
 
+void Metrics::step(int64_t tokens) {
+    const std::lock_guard lock(mutex_);
+    step_tokens_.add(double(tokens));
+}
+
 void Metrics::ended(const infer::RequestResult& result) {
     const std::lock_guard lock(mutex_);
-    ++ended_[std::string(infer::name(result.finish_reason))];
+    ++ended_[finish_reason(result.finish_reason)];
     if (result.finish_reason != infer::FinishReason::stop &&
         result.finish_reason != infer::FinishReason::length) {
         return;  // the times of what was broken off say nothing
@@ -151,7 +190,6 @@ void Metrics::ended(const infer::RequestResult& result) {
     decode_.add(result.decode_seconds);
     inference_.add(inference);
     whole_.add(result.queue_seconds + inference);
-    first_token_.add(result.queue_seconds + result.prefill_seconds);
     if (result.tokens.size() > 1) {
         per_token_.add(result.decode_seconds / double(result.tokens.size() - 1));
     }
@@ -227,6 +265,9 @@ void Metrics::write_requests(MetricsText& text) const {
     text.histogram("vllm:request_inference_time_seconds", "Both of them", inference_);
     text.histogram("vllm:request_prompt_tokens", "Tokens of a prompt", prompt_tokens_);
     text.histogram("vllm:request_generation_tokens", "Tokens of a text", generated_tokens_);
+    text.histogram("vllm:request_params_n", "Texts that a request asks for", asked_texts_);
+    text.histogram("vllm:request_params_max_tokens", "Tokens of a text at most", asked_tokens_);
+    text.histogram("vllm:iteration_tokens_total", "Rows computed in a step", step_tokens_);
     for (const auto& [key, count] : answered_) {
         text.counter("http_requests_total", "Requests answered", double(count),
                      {{"handler", key.first}, {"status", key.second}});

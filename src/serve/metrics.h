@@ -71,8 +71,14 @@ class Metrics {
   public:
     explicit Metrics(std::string model_name);
 
-    /// Of a text's tokens but the first: since the one before.
+    /// A request that is taken in: texts that it wants, and tokens of each at most.
+    void asked(int64_t texts, int64_t max_tokens);
+    /// Of a text's first token: since its submission.
+    void first_token(double seconds);
+    /// Of its others: since the one before.
     void token(double seconds);
+    /// Rows that a step computed.
+    void step(int64_t tokens);
     void ended(const infer::RequestResult& result);
     void answered(std::string_view path, int status);
 
@@ -94,7 +100,7 @@ class Metrics {
     mutable std::mutex mutex_;  // guards what follows
     Histogram first_token_, between_tokens_, per_token_, whole_;
     Histogram queue_, prefill_, decode_, inference_;
-    Histogram prompt_tokens_, generated_tokens_;
+    Histogram prompt_tokens_, generated_tokens_, step_tokens_, asked_texts_, asked_tokens_;
     std::map<std::string, int64_t> ended_;                             // by how
     std::map<std::pair<std::string, std::string>, int64_t> answered_;  // by path and status
 };

@@ -11,6 +11,7 @@
 #include "serve/anthropic_request.h"
 #include "serve/api_error.h"
 #include "serve/error_response.h"
+#include "serve/metrics.h"
 #include "serve/page.h"
 #include "serve/tasks.h"
 #include "serve/tokens.h"
@@ -190,6 +191,9 @@ void Service::count_tokens(const ExchangePtr& exchange) {
 }
 
 void Service::start(const ExchangePtr& exchange, GenerationTask task) {
+    if (options_.metrics != nullptr) {
+        options_.metrics->asked(int64_t(task.texts.size()), task.texts.front().max_new_tokens);
+    }
     const auto generation =
         Generation::start(loop_, writer_, served_.tokenizer, exchange, std::move(task));
     const std::lock_guard lock(mutex_);
@@ -231,7 +235,7 @@ void Service::model(const ExchangePtr& exchange, std::string_view name) {
 }
 
 void Service::tokenize(const ExchangePtr& exchange) {
-    exchange->send({.body = tokenize_answer(exchange->request().body, served_)});
+    exchange->send({.body = tokenize_answer(exchange->request().body, served_, options_.limits)});
 }
 
 void Service::tokenizer_info(const ExchangePtr& exchange) {

@@ -110,22 +110,6 @@ std::string echo_of(const Prompt& prompt, const ServedModel& model) {
     return text + detokenizer.finish();
 }
 
-/// ApiError for messages that the model's template refuses.
-std::vector<int32_t> chat_prompt(const ChatRequest& request, const ServedModel& model) {
-    const nlohmann::ordered_json tools =
-        request.tools != nullptr && request.tool_choice.kind != ToolChoice::Kind::none
-            ? nlohmann::ordered_json(*request.tools)
-            : nlohmann::ordered_json();
-    try {
-        return model.prompter.ids(
-            *request.messages, tools,
-            {.continue_last = request.continue_last, .thinking = request.thinking});
-    } catch (const Error& error) {
-        if (error.exit_status() != 2) throw;
-        throw ApiError::field("messages", error.what());
-    }
-}
-
 bool must_call(const ChatRequest& request) {
     return request.tool_choice.kind == ToolChoice::Kind::required ||
            request.tool_choice.kind == ToolChoice::Kind::named;
@@ -203,6 +187,21 @@ chat::OutputOptions output_options(const ChatRequest& request, bool thinks, std:
 }
 
 }  // namespace
+
+std::vector<int32_t> chat_prompt(const ChatRequest& request, const ServedModel& model) {
+    const nlohmann::ordered_json tools =
+        request.tools != nullptr && request.tool_choice.kind != ToolChoice::Kind::none
+            ? nlohmann::ordered_json(*request.tools)
+            : nlohmann::ordered_json();
+    try {
+        return model.prompter.ids(
+            *request.messages, tools,
+            {.continue_last = request.continue_last, .thinking = request.thinking});
+    } catch (const Error& error) {
+        if (error.exit_status() != 2) throw;
+        throw ApiError::field("messages", error.what());
+    }
+}
 
 GenerationTask completion_task(const CompletionRequest& request, const ServedModel& model,
                                GrammarCache& grammars, AnswerHead head, uint64_t seed) {

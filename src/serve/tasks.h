@@ -9,6 +9,9 @@
 
 namespace hadal::serve {
 
+/// The ids that a chat's messages become. ApiError for messages that the model's template refuses.
+std::vector<int32_t> chat_prompt(const ChatRequest& request, const ServedModel& model);
+
 /// `head`: of the answer; `seed`: for a request that names none.
 GenerationTask completion_task(const CompletionRequest& request, const ServedModel& model,
                                GrammarCache& grammars, AnswerHead head, uint64_t seed);

@@ -1,5 +1,6 @@
 #include "serve/text_fields.h"
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -115,7 +116,9 @@ TextFormat read_format(const JsonFields& fields, int64_t most_bytes) {
     return chosen;
 }
 
-void read_length(const JsonFields& fields, const RequestLimits& limits, TextRequest& request) {
+/// `default_tokens`: what a request gets that does not say, as far as this server's limit lets it.
+void read_length(const JsonFields& fields, const RequestLimits& limits,
+                 std::optional<int64_t> default_tokens, TextRequest& request) {
     constexpr int64_t kMost = int64_t(1) << 31;
     for (const std::string_view name : {"max_tokens", "max_completion_tokens"}) {
         const auto tokens = fields.integer(name, 0, kMost);
@@ -125,6 +128,11 @@ void read_length(const JsonFields& fields, const RequestLimits& limits, TextRequ
                                                             limits.max_tokens, " on this server"));
         }
     }
+    if (!request.max_tokens) request.max_tokens = default_tokens;
+    if (limits.max_tokens > 0) {
+        request.max_tokens =
+            std::min(request.max_tokens.value_or(limits.max_tokens), limits.max_tokens);
+    }
     request.min_tokens = fields.integer("min_tokens", 0, kMost).value_or(0);
     if (request.max_tokens && request.min_tokens > *request.max_tokens) {
         throw ApiError::field("min_tokens", "'min_tokens' is larger than 'max_tokens'");
@@ -133,10 +141,11 @@ void read_length(const JsonFields& fields, const RequestLimits& limits, TextRequ
 
 }  // namespace
 
-void read_text_fields(const JsonFields& fields, const RequestLimits& limits, TextRequest& request) {
+void read_text_fields(const JsonFields& fields, const RequestLimits& limits,
+                      std::optional<int64_t> default_tokens, TextRequest& request) {
     request.model = fields.text("model", kMostNameBytes).value_or("");
     read_sampling(fields, limits, request);
-    read_length(fields, limits, request);
+    read_length(fields, limits, default_tokens, request);
     request.n = fields.integer("n", 1, limits.choices).value_or(1);
     request.stops = fields.texts("stop", size_t(limits.stops), size_t(limits.stop_bytes));
     if (const json* ids = fields.array("stop_token_ids", size_t(limits.stops))) {

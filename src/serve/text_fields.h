@@ -7,6 +7,9 @@
 namespace hadal::serve {
 
 /// All of TextRequest but log-probabilities, which the two formats ask for differently.
-void read_text_fields(const JsonFields& fields, const RequestLimits& limits, TextRequest& request);
+/// `default_tokens`: what a request gets that names no `max_tokens`; nothing: the context's rest.
+/// The server's limit is above both.
+void read_text_fields(const JsonFields& fields, const RequestLimits& limits,
+                      std::optional<int64_t> default_tokens, TextRequest& request);
 
 }  // namespace hadal::serve

@@ -7,12 +7,28 @@
 #include "infer/text_prompt.h"
 #include "serve/api_error.h"
 #include "serve/json_fields.h"
-#include "serve/openai_request.h"
+#include "serve/tasks.h"
+#include "serve/token_text.h"
 #include "text/detokenizer.h"
 
 namespace hadal::serve {
 
 using Json = nlohmann::ordered_json;
+
+namespace {
+
+std::vector<int32_t> ids_of_text(const JsonFields& fields, size_t most_bytes,
+                                 const ServedModel& model) {
+    auto text = fields.text("prompt", most_bytes);
+    if (!text) text = fields.text("text", most_bytes);
+    if (!text) throw ApiError::field("prompt", "'prompt' is missing");
+    const bool parse_special = fields.boolean("parse_special").value_or(true);
+    const bool with_bos = fields.boolean("add_special_tokens").value_or(true);
+    return with_bos ? infer::prompt_ids(model.tokenizer, *text, parse_special)
+                    : model.tokenizer.encode(*text, parse_special);
+}
+
+}  // namespace
 
 Json model_json(const ServedModel& model, const std::string& name) {
     return {{"id", name},
@@ -24,20 +40,20 @@ Json model_json(const ServedModel& model, const std::string& name) {
             {"max_model_len", model.most_tokens}};
 }
 
-std::string tokenize_answer(std::string_view body, const ServedModel& model) {
+std::string tokenize_answer(std::string_view body, const ServedModel& model,
+                            const RequestLimits& limits) {
     const nlohmann::json parsed = parse_body(body);
     const JsonFields fields(parsed);
     model.check_name(fields.text("model", 1024).value_or(""));
-    auto text = fields.text("prompt", body.size());
-    if (!text) text = fields.text("text", body.size());
-    if (!text) throw ApiError::field("prompt", "'prompt' is missing");
-    const bool parse_special = fields.boolean("parse_special").value_or(true);
-    const bool with_bos = fields.boolean("add_special_tokens").value_or(true);
-    const std::vector<int32_t> ids = with_bos
-                                         ? infer::prompt_ids(model.tokenizer, *text, parse_special)
-                                         : model.tokenizer.encode(*text, parse_special);
-    return Json({{"count", ids.size()}, {"max_model_len", model.most_tokens}, {"tokens", ids}})
-        .dump();
+    const bool is_chat = fields.has("messages");
+    const std::vector<int32_t> ids = is_chat ? chat_prompt(parse_chat_request(body, limits), model)
+                                             : ids_of_text(fields, body.size(), model);
+    Json answer = {{"count", ids.size()}, {"max_model_len", model.most_tokens}, {"tokens", ids}};
+    if (fields.boolean("return_token_strs").value_or(false)) {
+        Json& texts = answer["token_strs"] = Json::array();
+        for (const int32_t id : ids) texts.push_back(token_text(model.tokenizer, id));
+    }
+    return answer.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string tokenizer_info(const ServedModel& model) {

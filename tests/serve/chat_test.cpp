@@ -150,7 +150,8 @@ TEST_CASE("chat: thoughts come apart from the answer, and what is asked of it be
     CHECK(content == choice["message"]["content"]);
 
     for (const json& off : {json({{"thinking", {{"type", "disabled"}}}}),
-                            json({{"chat_template_kwargs", {{"thinking", false}}}})}) {
+                            json({{"chat_template_kwargs", {{"thinking", false}}}}),
+                            json({{"reasoning_effort", "none"}})}) {
         json quick = body;
         quick["stream"] = false;
         quick.update(off);

@@ -162,6 +162,22 @@ TEST_CASE("gate: metrics count what was asked") {
     }
 }
 
+TEST_CASE("gate: an engine that is in a step for too long is not healthy") {
+    GateFixture served({.longest_step = 1ns});  // any step is
+    const auto becomes = [&](const std::string& path, int status) {
+        for (int i = 0; i < 100'000; ++i) {
+            if (served.get(path).status == status) return true;
+        }
+        return false;
+    };
+    CHECK(served.get("/health").status == 200);
+    const auto running = served.ask("POST", "/v1/completions", kLong);
+    CHECK(becomes("/health", 503));
+    CHECK(becomes("/ready", 503));
+    running->disconnect();
+    CHECK(becomes("/health", 200));
+}
+
 TEST_CASE("gate: a server that shuts down is alive and not ready") {
     GateFixture served;
     CHECK(served.get("/ready").status == 200);

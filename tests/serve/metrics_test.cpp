@@ -60,6 +60,9 @@ TEST_CASE("metrics: names, labels and numbers are those that dashboards read") {
     metrics.ended(result);
     result.finish_reason = infer::FinishReason::cancelled;
     metrics.ended(result);
+    metrics.first_token(3);
+    metrics.asked(2, 100);
+    metrics.step(40);
     metrics.token(0.01);
     metrics.token(0.02);
     metrics.answered("/v1/models", 200);
@@ -85,15 +88,20 @@ TEST_CASE("metrics: names, labels and numbers are those that dashboards read") {
     CHECK(value("vllm:kv_cache_usage_perc") == 0.5);
     CHECK(value("vllm:generation_tokens_total") == 3);
     CHECK(value("vllm:time_to_first_token_seconds_sum") == 3);
-    CHECK(value("vllm:time_to_first_token_seconds_count") == 1);  // not the cancelled one
+    CHECK(value("vllm:time_to_first_token_seconds_count") == 1);
     CHECK(value("vllm:time_to_first_token_seconds_bucket", ",le=\"2.5\"") == 0);
     CHECK(value("vllm:time_to_first_token_seconds_bucket", ",le=\"5\"") == 1);
     CHECK(value("vllm:time_to_first_token_seconds_bucket", ",le=\"+Inf\"") == 1);
     CHECK(value("vllm:e2e_request_latency_seconds_sum") == 7);
+    CHECK(value("vllm:e2e_request_latency_seconds_count") == 1);  // not the cancelled one
+    CHECK(value("vllm:request_params_n_sum") == 2);
+    CHECK(value("vllm:request_params_max_tokens_sum") == 100);
+    CHECK(value("vllm:iteration_tokens_total_bucket", ",le=\"32\"") == 0);
+    CHECK(value("vllm:iteration_tokens_total_bucket", ",le=\"64\"") == 1);
     CHECK(value("vllm:request_time_per_output_token_seconds_sum") == 2);
     CHECK(value("vllm:inter_token_latency_seconds_bucket", ",le=\"0.01\"") == 1);
     CHECK(value("vllm:request_success_total", ",finished_reason=\"length\"") == 1);
-    CHECK(value("vllm:request_success_total", ",finished_reason=\"cancelled\"") == 1);
+    CHECK(value("vllm:request_success_total", ",finished_reason=\"abort\"") == 1);
     CHECK(value("http_requests_total", ",handler=\"/v1/models\",status=\"200\"") == 1);
     CHECK(value("http_requests_total", ",handler=\"other\",status=\"404\"") == 2);
     CHECK(value("hadal:expert_load_max_over_mean", ",layer=\"3\"") == 1);

@@ -151,6 +151,17 @@ TEST_CASE("service: a least number of tokens is kept") {
     CHECK(tokens() == 20);
 }
 
+TEST_CASE("service: the server's limit of tokens holds for who names none") {
+    test::ServedFixture served({.cache_bytes = 1 << 22}, {.max_tokens = 5});
+    const json chat = {{"messages", {{{"role", "user"}, {"content", "a"}}}}, {"ignore_eos", true}};
+    const auto tokens = [&](const std::string& path, const json& body) {
+        return served.json(path, body)["usage"]["completion_tokens"];
+    };
+    CHECK(tokens("/v1/chat/completions", chat) == 5);
+    CHECK(tokens("/v1/completions", {{"prompt", "a"}, {"ignore_eos", true}}) == 5);
+    CHECK(served.answer("/v1/completions", R"({"prompt": "a", "max_tokens": 6})").status == 400);
+}
+
 TEST_CASE("service: after it was told to drain it ends what runs and takes nothing new") {
     test::ServedFixture served;
     const auto running = served.ask("POST", "/v1/completions", long_request(true).dump());
@@ -254,6 +265,13 @@ TEST_CASE("service: tokens of a text and back") {
     CHECK(served.json("/detokenize", {{"tokens", plain["tokens"]}})["prompt"] == text);
     const json parsed = served.json("/tokenize", {{"prompt", text}});
     CHECK(parsed["count"] < tokens["count"]);
+    const json messages = {{{"role", "user"}, {"content", "näive"}}};
+    const json chat =
+        served.json("/tokenize", {{"messages", messages}, {"return_token_strs", true}});
+    CHECK(served.json("/detokenize", {{"tokens", chat["tokens"]}})["prompt"] ==
+          "<｜begin▁of▁sentence｜><｜User｜>näive<｜Assistant｜>");
+    CHECK(chat["token_strs"].front() == "<｜begin▁of▁sentence｜>");
+    CHECK(chat["token_strs"].size() == chat["count"]);
     const json info = json::parse(served.ask("GET", "/tokenizer_info")->response().body);
     const json eos = {{"prompt", info["eos_token"]}, {"add_special_tokens", false}};
     CHECK(served.json("/tokenize", eos)["tokens"] == json({*served.tokenizer.eos_id()}));
