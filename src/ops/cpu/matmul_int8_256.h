@@ -113,28 +113,36 @@ struct LastTile {
     }
 };
 
+/// A tile of the tokens, and where the weight's part of it begins in its rows.
+struct TileAt {
+    int64_t tile;
+    int64_t w_offset;
+    int64_t scale_offset;
+};
+
 template <int kBits, int kTokens>
-inline __attribute__((always_inline)) void add_whole_tile(const RowBlock& rows, int64_t w_offset,
-                                                          int64_t scale_offset,
+inline __attribute__((always_inline)) void add_whole_tile(const RowBlock& rows, const TileAt& at,
                                                           const Tokens<kTokens>& tokens,
-                                                          int64_t tile, Int8Sums (&sums)[kTokens]) {
+                                                          BlockAhead& ahead,
+                                                          Int8Sums (&sums)[kTokens]) {
     __m256 p[kTokens][2][2];  // [two groups][four rows]
     for (int quad = 0; quad < 2; ++quad) {
         __m256 scales[2];
-        load_scales(rows.scale + 4 * quad, scale_offset, scales);
+        load_scales(rows.scale + 4 * quad, at.scale_offset, scales);
         for (int pair = 0; pair < 2; ++pair) {
+            ahead.fetch();
             __m256i dots[kTokens][4];
             for (int i = 0; i < 4; ++i) {
-                const TwoGroups<kBits> w(rows.w[4 * quad + i] + w_offset + pair * (8 * kBits));
+                const TwoGroups<kBits> w(rows.w[4 * quad + i] + at.w_offset + pair * (8 * kBits));
                 for (int t = 0; t < kTokens; ++t) {
-                    dots[t][i] = w.dot(tokens.tiles[t * tokens.tiles_each + tile].codes[pair]);
+                    dots[t][i] = w.dot(tokens.tiles[t * tokens.tiles_each + at.tile].codes[pair]);
                 }
             }
             for (int t = 0; t < kTokens; ++t) {
                 __m256i sum = _mm256_hadd_epi32(_mm256_hadd_epi32(dots[t][0], dots[t][1]),
                                                 _mm256_hadd_epi32(dots[t][2], dots[t][3]));
                 if constexpr (kBits == 4) {
-                    const PackedTile& x = tokens.tiles[t * tokens.tiles_each + tile];
+                    const PackedTile& x = tokens.tiles[t * tokens.tiles_each + at.tile];
                     sum = _mm256_add_epi32(sum, x.start[pair]);
                 }
                 p[t][pair][quad] = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scales[pair]);
@@ -146,7 +154,7 @@ inline __attribute__((always_inline)) void add_whole_tile(const RowBlock& rows, 
             return _mm256_add_ps(_mm256_permute2f128_ps(p[t][pair][0], p[t][pair][1], 0x20),
                                  _mm256_permute2f128_ps(p[t][pair][0], p[t][pair][1], 0x31));
         };
-        const __m256 x_scale = _mm256_set1_ps(tokens.scale[t * tokens.scale_stride + tile]);
+        const __m256 x_scale = _mm256_set1_ps(tokens.scale[t * tokens.scale_stride + at.tile]);
         sums[t].v =
             _mm256_fmadd_ps(_mm256_add_ps(two_groups(0), two_groups(1)), x_scale, sums[t].v);
     }
@@ -155,10 +163,11 @@ inline __attribute__((always_inline)) void add_whole_tile(const RowBlock& rows, 
 template <int kBits, int kTokens, bool kWhole>
 inline __attribute__((always_inline)) void add_tile(const RowBlock& rows,
                                                     const Tokens<kTokens>& tokens, int64_t tile,
-                                                    int64_t groups, Int8Sums (&sums)[kTokens]) {
+                                                    int64_t groups, BlockAhead& ahead,
+                                                    Int8Sums (&sums)[kTokens]) {
     const int64_t w_offset = tile * (16 * kBits);
     if constexpr (kWhole) {
-        add_whole_tile<kBits, kTokens>(rows, w_offset, 4 * tile, tokens, tile, sums);
+        add_whole_tile<kBits, kTokens>(rows, {tile, w_offset, 4 * tile}, tokens, ahead, sums);
     } else {
         const LastTile copy(rows, w_offset, groups * (4 * kBits), 4 * tile, groups);
         RowBlock copied = rows;
@@ -166,7 +175,7 @@ inline __attribute__((always_inline)) void add_tile(const RowBlock& rows,
             copied.w[i] = copy.w[i];
             copied.scale[i] = copy.scale[i];
         }
-        add_whole_tile<kBits, kTokens>(copied, 0, 0, tokens, tile, sums);
+        add_whole_tile<kBits, kTokens>(copied, {tile, 0, 0}, tokens, ahead, sums);
     }
 }
 

@@ -128,9 +128,11 @@ __m512 sum_lanes_by_pairs(const __m512 (&p)[4]) {
 template <int kBits, int kTokens, bool kWhole>
 inline __attribute__((always_inline)) void add_tile(const RowBlock& rows,
                                                     const Tokens<kTokens>& tokens, int64_t tile,
-                                                    int64_t groups, Int8Sums (&sums)[kTokens]) {
+                                                    int64_t groups, BlockAhead& ahead,
+                                                    Int8Sums (&sums)[kTokens]) {
     __m512 p[kTokens][4];
     for (int quad = 0; quad < 4; ++quad) {
+        ahead.fetch();
         __m512i codes[4][2];
         for (int i = 0; i < 4; ++i) {
             load_codes<kBits, kWhole>(rows.w[4 * quad + i] + tile * (16 * kBits), groups, codes[i]);
