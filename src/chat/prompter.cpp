@@ -3,9 +3,9 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "chat/v3_template.h"
 #include "core/error.h"
 #include "text/control_tokens.h"
+#include "text/v3_template.h"
 
 namespace hadal::chat {
 
@@ -52,7 +52,7 @@ Prompter::Prompter(const text::Tokenizer& tokenizer, std::optional<Template> giv
     : tokenizer_(tokenizer), template_("") {
     if (!given) given = Template::from_config(tokenizer.content().config_json);
     is_v3_by_default_ = !given;
-    template_ = given ? std::move(*given) : Template(v3_template());
+    template_ = given ? std::move(*given) : Template(text::v3_template());
 }
 
 std::vector<int32_t> Prompter::ids(const Json& messages, const Json& tools,

@@ -7,6 +7,7 @@
 #include "text/byte_letters.h"
 #include "text/control_tokens.h"
 #include "text/tokenizer_json.h"
+#include "text/v3_template.h"
 
 namespace hadal::text {
 namespace {
@@ -111,24 +112,6 @@ ordered_json added_tokens_json(const TokenizerContent& content) {
     return tokens;
 }
 
-/// V3's chat format without tools, for programs that render Jinja.
-std::string chat_template_jinja() {
-    const std::string user(kUser);
-    const std::string assistant(kAssistant);
-    return "{{ bos_token }}"
-           "{% for message in messages if message.role == 'system' %}"
-           "{{ message.content }}{% if not loop.last %}{{ '\\n\\n' }}{% endif %}{% endfor %}"
-           "{% for message in messages %}"
-           "{% if message.role == 'user' %}{{ '" +
-           user +
-           "' + message.content }}"
-           "{% elif message.role == 'assistant' %}{{ '" +
-           assistant +
-           "' + message.content + eos_token }}{% endif %}{% endfor %}"
-           "{% if add_generation_prompt %}{{ '" +
-           assistant + "' }}{% endif %}";
-}
-
 }  // namespace
 
 std::string tokenizer_json(const TokenizerContent& content) {
@@ -158,7 +141,7 @@ std::string tokenizer_config_json(const TokenizerContent& content) {
     name("pad_token", content.pad_id);
     bool chats = false;
     for (const AddedToken& token : content.added_tokens) chats |= token.content == kUser;
-    if (chats) config["chat_template"] = chat_template_jinja();
+    if (chats) config["chat_template"] = v3_template();
     return config.dump(2) + "\n";
 }
 

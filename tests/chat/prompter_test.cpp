@@ -4,10 +4,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "chat/v3_template.h"
 #include "core/error.h"
 #include "core/file_map.h"
 #include "text/bpe_train.h"
+#include "text/v3_template.h"
 
 using namespace hadal;
 using namespace hadal::chat;
@@ -47,7 +47,7 @@ TEST_CASE("prompter: a model without a template speaks DeepSeek-V3's format") {
     CHECK(ids == tokenizer.encode(kRendered, /*parse_special=*/true));
     const auto unasked = prompter.ids(kConversation, nullptr, {.ask = false});
     CHECK(unasked == std::vector<int32_t>(ids.begin(), ids.end() - 1));
-    CHECK(std::string(v3_template()) + "\n" ==
+    CHECK(std::string(text::v3_template()) + "\n" ==
           read_file(std::filesystem::path(HADAL_TEST_DATA) / "chat/templates/v3.jinja"));
 }
 

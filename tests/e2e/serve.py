@@ -72,6 +72,22 @@ def check_texts(address):
     assert json.loads(good(address, "/v1/chat/completions", shaped)["choices"][0]["message"]["content"])["legs"] in (2, 4)
 
 
+def check_tools(address):
+    """A call that must be made, and its result back: what `tokenizer train` writes takes both."""
+    schema = {"type": "object", "properties": {"legs": {"enum": [4]}}, "required": ["legs"], "additionalProperties": False}
+    function = {"name": "count", "parameters": schema}
+    body = {"messages": MESSAGES, "max_tokens": 300, "seed": 1, "tools": [{"type": "function", "function": function}]}
+    choice = good(address, "/v1/chat/completions", {**body, "tool_choice": "required", "parallel_tool_calls": False})["choices"][0]
+    assert choice["finish_reason"] == "tool_calls", choice
+    (call,) = choice["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"legs": 4}
+    result = {"role": "tool", "tool_call_id": call["id"], "content": "four legs"}
+    whole = {**body, "messages": [*MESSAGES, choice["message"], result], "max_tokens": 2}
+    prompt = good(address, "/detokenize", {"tokens": good(address, "/tokenize", whole)["tokens"]})["prompt"]
+    assert "count" in prompt and "four legs" in prompt, prompt
+    good(address, "/v1/chat/completions", whole)
+
+
 def check_many(address):
     """Answers are not crossed: each of many at one time is what it is alone."""
     bodies = [{"prompt": "fox " * (i % 5 + 1), "max_tokens": 5 + i % 7, "seed": i} for i in range(24)]
@@ -166,6 +182,7 @@ def main():
         model = make_model(hadal, pathlib.Path(name))
         with serving(hadal, model) as (_, address):
             check_texts(address)
+            check_tools(address)
             check_many(address)
             check_errors(address)
             check_disconnect(address)

@@ -1,6 +1,6 @@
-#include "chat/v3_template.h"
+#include "text/v3_template.h"
 
-namespace hadal::chat {
+namespace hadal::text {
 
 // tests/chat/templates/v3.jinja is the same, for Python's Jinja2.
 std::string_view v3_template() {
@@ -40,4 +40,4 @@ std::string_view v3_template() {
 {%- if add_generation_prompt and not ns.after_tool %}{{ '<｜Assistant｜>' }}{% endif %})jinja";
 }
 
-}  // namespace hadal::chat
+}  // namespace hadal::text
