@@ -1,5 +1,6 @@
 // `hadal bench MODEL`: speed of the inference engine, as tokens per second and as a share of the
 // memory's read bandwidth measured in the same process.
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -58,6 +59,14 @@ double weight_bytes(const model::Model& model, int64_t batch) {
                  double(linear != nullptr ? model::held_bytes(*linear) : parameter.tensor->bytes());
     }
     return bytes;
+}
+
+/// Whether weights in INT4 or INT8 meet activations in INT8.
+bool multiplies_integers(const model::Model& model) {
+    model::Weights weights = model.weights;  // handles
+    return std::ranges::any_of(model::parameters(model.config, weights), [](const auto& parameter) {
+        return parameter.linear != nullptr && parameter.linear->int8_activations;
+    });
 }
 
 double cache_bytes(const model::Model& model, const Test& test, bool fp8) {
@@ -185,6 +194,7 @@ void run_bench(const Arguments& arguments, Report& report) {
     report.add("isa", name(machine.context().isa));
     report.add("threads", machine.context().threads.size());
     report.add("dtype", name(model.weights.embed_tokens.dtype()));
+    if (multiplies_integers(model)) report.add("activations", "int8");
 }
 
 }  // namespace

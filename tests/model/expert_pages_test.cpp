@@ -44,6 +44,16 @@ TEST_CASE("expert pages: codes and their scales are an expert's bytes too") {
     CHECK(pages.bring(experts, Offsets{0, 0, 1, 1}) == 2 * 4 * 8 * 2 + 4 * 8 + 4);
 }
 
+TEST_CASE("expert pages: so are integers in groups") {
+    auto experts = three_experts();
+    experts[1].gate_proj = {};
+    experts[1].gate_proj.int8 = formats::Int8Matrix::uninitialized({4, 32});
+    experts[1].up_proj = {};
+    experts[1].up_proj.int4 = formats::Int4Matrix::uninitialized({4, 32});
+    ExpertPages pages(3, /*again=*/false);
+    CHECK(pages.bring(experts, Offsets{0, 0, 1, 1}) == 4 * (32 + 2) + 4 * (16 + 2) + 4 * 8 * 2);
+}
+
 TEST_CASE(
     "expert pages: every MoE layer of loaded weights has them, layers without experts ask for "
     "nothing") {
