@@ -256,7 +256,13 @@ class ColumnRequantizer512 {
         const Decoder512 decoder(e4m3 ? kE4M3Table : kE5M2Table);
         const __m512i magnitude = _mm512_set1_epi8(0x7F);
         __m512i largest_code = _mm512_setzero_si512();
-        bool usual = true;
+        constexpr uint32_t kLeastScale = __builtin_bit_cast(uint32_t, 0x1p-100f);
+        constexpr uint32_t kMostScale = __builtin_bit_cast(uint32_t, 0x1p100f);
+        uint32_t most_above = 0;
+        // Rows far apart fall on few sets of the first-level cache, so that fewer may wait there;
+        // and no other row's store has brought the line that a store goes to.
+        const bool is_far = part_.codes_stride > 1024 || part_.to_stride > 1024;
+        const int64_t ahead = part_.codes_stride * (is_far ? 8 : 32);
         const uint8_t* codes = part_.codes;
         const float* row_scale = part_.row_scale;
         float* to = values_;
@@ -264,12 +270,14 @@ class ColumnRequantizer512 {
         for (int64_t i = 0; i < part_.rows; ++i, to += 64, copy += 64) {
             const __m512i with_sign = _mm512_maskz_loadu_epi8(columns_, codes);
             _mm_prefetch(codes + 64, _MM_HINT_T1);  // the next columns
-            _mm_prefetch(codes + 16 * part_.codes_stride, _MM_HINT_T0);
+            _mm_prefetch(codes + ahead, _MM_HINT_T0);
+            if (is_far) __builtin_prefetch(part_.to + i * part_.to_stride, 1, 3);
             _mm512_store_si512(copy, with_sign);
             const __m512i some = _mm512_and_si512(with_sign, magnitude);
             largest_code = _mm512_max_epu8(largest_code, some);
             const __m512 factor = _mm512_set1_ps(*row_scale);
-            usual = usual && *row_scale >= 0x1p-100f && *row_scale <= 0x1p100f;
+            const uint32_t above = __builtin_bit_cast(uint32_t, *row_scale) - kLeastScale;
+            most_above = above > most_above ? above : most_above;
             __m512i words[2];
             decoder.decode_lanes(some, words[0], words[1]);
 #pragma GCC unroll 4
@@ -286,7 +294,7 @@ class ColumnRequantizer512 {
         }
         const __mmask64 special =
             _mm512_cmpgt_epu8_mask(largest_code, _mm512_set1_epi8(e4m3 ? 0x7E : 0x7B));
-        return special == 0 && usual;
+        return special == 0 && most_above <= kMostScale - kLeastScale;
     }
 
     /// From largest magnitudes, in the order of values_, to scales; what is left there is their
