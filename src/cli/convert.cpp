@@ -9,20 +9,10 @@
 #include "model/gguf_config.h"
 #include "model/gguf_weights.h"
 #include "model/save_model.h"
-#include "text/tokenizer_json.h"
 
 namespace hadal::cli {
 
 namespace {
-
-/// tokenizer.json and tokenizer_config.json; none if the file carries no tokenizer.
-std::map<std::string, std::string> tokenizer_files(const checkpoint::Gguf& file,
-                                                   const model::ModelConfig& config) {
-    const auto tokenizer = gguf_tokenizer(file, config);
-    if (!tokenizer) return {};
-    return {{"tokenizer.json", text::tokenizer_json(tokenizer->content())},
-            {"tokenizer_config.json", text::tokenizer_config_json(tokenizer->content())}};
-}
 
 void run_convert(const Arguments& arguments, Report& report) {
     const DType dtype = arguments.globals().dtype.value_or(DType::bf16);
@@ -31,7 +21,7 @@ void run_convert(const Arguments& arguments, Report& report) {
     auto [config, assumed] = model::gguf_config(file);
     const model::GgufWeights weights(file, config);
     model::SaveOptions options{.force = arguments.flag("--force")};
-    if (!arguments.flag("--no-tokenizer")) options.files = tokenizer_files(file, config);
+    if (!arguments.flag("--no-tokenizer")) options.files = gguf_tokenizer_files(file, config);
     const bool has_tokenizer = !options.files.empty();
     Machine machine(arguments.globals());
     {

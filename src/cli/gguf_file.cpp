@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "text/gguf_tokenizer.h"
+#include "text/tokenizer_json.h"
 
 namespace hadal::cli {
 
@@ -41,6 +42,14 @@ std::optional<text::Tokenizer> gguf_tokenizer(const checkpoint::Gguf& file,
                            config.vocab_size, ": ", where));
     }
     return text::Tokenizer(text::tokenizer_content(*carried, where), where);
+}
+
+std::map<std::string, std::string> gguf_tokenizer_files(const checkpoint::Gguf& file,
+                                                        const model::ModelConfig& config) {
+    const auto tokenizer = gguf_tokenizer(file, config);
+    if (!tokenizer) return {};
+    return {{"tokenizer.json", text::tokenizer_json(tokenizer->content())},
+            {"tokenizer_config.json", text::tokenizer_config_json(tokenizer->content())}};
 }
 
 }  // namespace hadal::cli

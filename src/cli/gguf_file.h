@@ -2,7 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
+#include <string>
 
 #include "checkpoint/gguf.h"
 #include "model/config.h"
@@ -17,5 +19,9 @@ bool is_gguf_file(const std::filesystem::path& path);
 /// model, Error(unsupported) as text::tokenizer_content.
 std::optional<text::Tokenizer> gguf_tokenizer(const checkpoint::Gguf& file,
                                               const model::ModelConfig& config);
+
+/// tokenizer.json and tokenizer_config.json by name; none if the file carries no tokenizer.
+std::map<std::string, std::string> gguf_tokenizer_files(const checkpoint::Gguf& file,
+                                                        const model::ModelConfig& config);
 
 }  // namespace hadal::cli

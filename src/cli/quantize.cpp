@@ -6,6 +6,7 @@
 
 #include "cli/arguments.h"
 #include "cli/file_argument.h"
+#include "cli/gguf_file.h"
 #include "cli/machine.h"
 #include "cli/report.h"
 #include "cli/text_model.h"
@@ -13,6 +14,7 @@
 #include "eval/divergence.h"
 #include "eval/expert_importance.h"
 #include "eval/perplexity.h"
+#include "model/gguf_config.h"
 
 namespace hadal::cli {
 
@@ -94,11 +96,17 @@ void run_quantize(const Arguments& arguments, Report& report) {
     model::QuantizeResult result;
     {
         ProgressLine progress("tensors", arguments.globals().shows_progress());
-        result = model::quantize_model(machine.context(), source, out,
-                                       {.to = to,
-                                        .force = arguments.flag("--force"),
-                                        .importance = importance,
-                                        .progress = progress.callback()});
+        model::QuantizeOptions options{.to = to,
+                                       .force = arguments.flag("--force"),
+                                       .importance = importance,
+                                       .progress = progress.callback()};
+        if (is_gguf_file(source)) {
+            const auto file = checkpoint::Gguf::open(source);
+            options.files = gguf_tokenizer_files(file, model::gguf_config(file).config);
+            result = model::quantize_gguf(machine.context(), source, out, options);
+        } else {
+            result = model::quantize_model(machine.context(), source, out, options);
+        }
     }
     report.add("tensors", result.tensors);
     report.add("bytes", result.bytes);
@@ -120,7 +128,7 @@ extern const Command kQuantize = {
     .example = "hadal quantize runs/demo/train/model --to fp8 --out models/demo-fp8",
     .options =
         {
-            {.name = "MODEL", .help = "a model directory", .required = true},
+            {.name = "MODEL", .help = "a model directory or a GGUF file", .required = true},
             {.name = "--to",
              .value = "TYPE",
              .help = "fp8, int8, int4 (the routed experts; --rest says the others) or bf16",

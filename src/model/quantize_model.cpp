@@ -1,9 +1,12 @@
 #include "model/quantize_model.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "checkpoint/hugging_face_writer.h"
@@ -13,6 +16,8 @@
 #include "formats/int4_group.h"
 #include "formats/int8_group.h"
 #include "model/compressed_tensors.h"
+#include "model/gguf_config.h"
+#include "model/gguf_weights.h"
 #include "model/parameters.h"
 #include "ops/convert.h"
 #include "ops/quantize.h"
@@ -207,6 +212,15 @@ double largest_difference(Context& context, std::span<const X> x, std::span<cons
     return largest.empty() ? 0 : double(std::ranges::max(largest));
 }
 
+void refuse_without_experts(const ModelConfig& config, const std::filesystem::path& source,
+                            Storage to) {
+    const bool for_experts = to == Storage::int4_experts || to == Storage::int4_int8;
+    if (config.n_routed_experts > 0 || !for_experts) return;
+    throw Error(Error::Kind::unsupported,
+                concat("INT4 is for routed experts, and the model has none: ", source.string(),
+                       " (--to int8 and --to fp8 take every linear layer)"));
+}
+
 void refuse_stored_so(const checkpoint::HuggingFace& files, const ModelConfig& config,
                       const Forms& wanted, Storage to) {
     if (to == Storage::bf16) return;
@@ -220,25 +234,57 @@ void refuse_stored_so(const checkpoint::HuggingFace& files, const ModelConfig& c
                " already: ", files.directory().string()));
 }
 
+/// A tensor of the source.
+struct Line {
+    std::string name;
+    Shape shape;
+    DType from;       // bf16, or what is read as f32
+    int packed_bits;  // in which the source holds it; 16: it is not packed
+    Form to;          // as it is: unknown to the configuration
+};
+
+bool is_scale(const checkpoint::HuggingFace& files, std::string_view name) {
+    if (!name.ends_with(kScaleSuffix)) return false;
+    const TensorInfo* weight = files.find(name.substr(0, name.size() - kScaleSuffix.size()));
+    return weight != nullptr && weight->dtype == DType::f8_e4m3;
+}
+
+std::vector<Line> lines_of(const checkpoint::HuggingFace& files, const Forms& wanted) {
+    std::vector<Line> lines;
+    for (const TensorInfo& info : files.tensors()) {
+        if (is_scale(files, info.name)) continue;
+        std::string_view packed = files.packed_weight_of(info.name);
+        if (!wanted.contains(packed)) packed = {};
+        if (!packed.empty() && !info.name.ends_with("_packed")) continue;
+        const std::string name(packed.empty() ? std::string_view(info.name) : packed);
+        const auto stored = files.packed_weight(packed);
+        const auto found = wanted.find(name);
+        lines.push_back({.name = name,
+                         .shape = stored ? stored->shape : info.shape,
+                         .from = stored ? DType::f32 : info.dtype,
+                         .packed_bits = stored ? stored->bits : 16,
+                         .to = found == wanted.end() ? Form::as_it_is : found->second});
+    }
+    return lines;
+}
+
 class Conversion {
   public:
-    Conversion(Context& context, const checkpoint::HuggingFace& files, const Forms& wanted,
-               const QuantizeOptions& options)
-        : context_(context), files_(files), importance_(options.importance) {
-        for (const TensorInfo& info : files.tensors()) {
-            if (is_scale(info.name)) continue;
-            std::string_view packed = files.packed_weight_of(info.name);
-            if (!wanted.contains(packed)) packed = {};
-            if (!packed.empty() && !info.name.ends_with("_packed")) continue;
-            const std::string name(packed.empty() ? std::string_view(info.name) : packed);
-            const auto stored = files.packed_weight(packed);
-            const Shape shape = stored ? stored->shape : info.shape;
-            const auto found = wanted.find(name);
-            const Form form = found == wanted.end() ? Form::as_it_is : found->second;
-            lines_.push_back(
-                {name, stored ? DType::f32 : info.dtype, stored ? stored->bits : 16, form});
-            result_.weights += shape.count();
-            const auto specs = specs_of(name, shape, form, info.dtype);
+    /// `load` reads a tensor of the source in the type asked for, or, without one, as it is.
+    using Load = std::function<Tensor(const std::string& name, std::optional<DType> dtype)>;
+
+    /// `files`: where packed weights lie; null for a source without.
+    Conversion(Context& context, const std::filesystem::path& source, std::vector<Line> lines,
+               Load load, const checkpoint::HuggingFace* files, const QuantizeOptions& options)
+        : context_(context),
+          source_(source),
+          lines_(std::move(lines)),
+          load_(std::move(load)),
+          files_(files),
+          importance_(options.importance) {
+        for (const Line& line : lines_) {
+            result_.weights += line.shape.count();
+            const auto specs = specs_of(line.name, line.shape, line.to, line.from);
             specs_.insert(specs_.end(), specs.begin(), specs.end());
         }
     }
@@ -258,37 +304,24 @@ class Conversion {
     }
 
   private:
-    struct Line {
-        std::string name;
-        DType from;       // bf16, or what is read as f32
-        int packed_bits;  // in which the source holds it; 16: it is not packed
-        Form to;          // as it is: unknown to the configuration
-    };
-
-    bool is_scale(std::string_view name) const {
-        if (!name.ends_with(kScaleSuffix)) return false;
-        const TensorInfo* weight = files_.find(name.substr(0, name.size() - kScaleSuffix.size()));
-        return weight != nullptr && weight->dtype == DType::f8_e4m3;
-    }
-
     void write(const Line& line, checkpoint::HuggingFaceWriter& writer) {
         const std::string& name = line.name;
-        if (line.to == Form::as_it_is) return writer.add(name, files_.load(name));
+        if (line.to == Form::as_it_is) return writer.add(name, load_(name, {}));
         if (line.to == Form::int4 && line.packed_bits == 4) {
-            const formats::Int4Matrix q = files_.load_int4(name);
+            const formats::Int4Matrix q = files_->load_int4(name);
             return add_packed(name, q.packed, q.scale, q.shape(), writer);
         }
         if (line.to == Form::int8 && line.packed_bits == 8) {
-            const formats::Int8Matrix q = files_.load_int8(name);
+            const formats::Int8Matrix q = files_->load_int8(name);
             return add_packed(name, q.packed, q.scale, q.shape(), writer);
         }
         // What the stored numbers stand for, exactly: bf16 as it is, anything else as f32.
         const bool as_bf16 = line.from == DType::bf16 && line.to != Form::f32;
-        const Tensor source = files_.load(name, as_bf16 ? DType::bf16 : DType::f32);
+        const Tensor source = load_(name, as_bf16 ? DType::bf16 : DType::f32);
         if (checkpoint::count_non_finite(source) > 0) {
             throw Error(Error::Kind::corrupt_file,
                         concat("tensor '", name, "' holds values that are not finite: ",
-                               files_.directory().string(), " (hadal inspect --check lists them)"));
+                               source_.string(), " (hadal inspect --check lists them)"));
         }
         if (line.to == (as_bf16 ? Form::bf16 : Form::f32)) return writer.add(name, source);
         const Tensor read_back = write_narrow(line, source, writer);
@@ -348,9 +381,11 @@ class Conversion {
     }
 
     Context& context_;
-    const checkpoint::HuggingFace& files_;
-    const ColumnImportance& importance_;
+    std::filesystem::path source_;
     std::vector<Line> lines_;
+    Load load_;
+    const checkpoint::HuggingFace* files_;
+    const ColumnImportance& importance_;
     std::vector<checkpoint::TensorSpec> specs_;
     QuantizeResult result_;
 };
@@ -362,16 +397,14 @@ QuantizeResult quantize_model(Context& context, const std::filesystem::path& sou
                               const QuantizeOptions& options) {
     const auto files = checkpoint::HuggingFace::open(source);
     const ModelConfig config = stored_config(files);
-    if (config.n_routed_experts == 0 &&
-        (options.to == Storage::int4_experts || options.to == Storage::int4_int8)) {
-        throw Error(Error::Kind::unsupported,
-                    concat("INT4 is for routed experts, and the model has none: ", source.string(),
-                           " (--to int8 and --to fp8 take every linear layer)"));
-    }
+    refuse_without_experts(config, source, options.to);
     check_parameters(config, files);
     const Forms wanted = wanted_forms(config, options.to);
     refuse_stored_so(files, config, wanted, options.to);
-    Conversion conversion(context, files, wanted, options);
+    const auto load = [&](const std::string& name, std::optional<DType> dtype) {
+        return dtype ? files.load(name, *dtype) : files.load(name);
+    };
+    Conversion conversion(context, source, lines_of(files, wanted), load, &files, options);
     checkpoint::HuggingFaceWriter writer(
         directory, conversion.specs(),
         {.max_shard_bytes = options.max_shard_bytes, .force = options.force});
@@ -380,6 +413,42 @@ QuantizeResult quantize_model(Context& context, const std::filesystem::path& sou
         if (is_companion(entry))
             writer.add_file(entry.path().filename().string(), read_file(entry.path()));
     }
+    const QuantizeResult result = conversion.run(writer, options.progress);
+    writer.finish();
+    return result;
+}
+
+QuantizeResult quantize_gguf(Context& context, const std::filesystem::path& source,
+                             const std::filesystem::path& directory,
+                             const QuantizeOptions& options) {
+    const auto file = checkpoint::Gguf::open(source);
+    const ModelConfig config = gguf_config(file).config;
+    refuse_without_experts(config, source, options.to);
+    const GgufWeights weights(file, config);
+    const Forms wanted = wanted_forms(config, options.to);
+    Weights none;
+    std::map<std::string, Parameter> known;
+    std::vector<Line> lines;
+    for (const Parameter& parameter : parameters(config, none)) {
+        lines.push_back({.name = parameter.name,
+                         .shape = parameter.shape,
+                         .from = DType::f32,
+                         .packed_bits = 16,
+                         .to = wanted.at(parameter.name)});
+        known.emplace(parameter.name, parameter);
+    }
+    const auto load = [&](const std::string& name, std::optional<DType> dtype) {
+        const Parameter& parameter = known.at(name);
+        Tensor values = Tensor::uninitialized(parameter.shape, dtype.value_or(DType::f32));
+        weights.read(context, parameter, values);
+        return values;
+    };
+    Conversion conversion(context, source, std::move(lines), load, nullptr, options);
+    checkpoint::HuggingFaceWriter writer(
+        directory, conversion.specs(),
+        {.max_shard_bytes = options.max_shard_bytes, .force = options.force});
+    writer.add_file("config.json", stored_as(config_text(config), config, options.to));
+    for (const auto& [name, content] : options.files) writer.add_file(name, content);
     const QuantizeResult result = conversion.run(writer, options.progress);
     writer.finish();
     return result;

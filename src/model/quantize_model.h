@@ -37,7 +37,8 @@ struct QuantizeOptions {
     int64_t max_shard_bytes = 5'000'000'000;
     /// For INT4 scales; a weight that is not in it has errors that all count the same.
     ColumnImportance importance = {};
-    ProgressCallback progress = {};  // in tensors
+    std::map<std::string, std::string> files = {};  // beside what a GGUF file gives: a tokenizer
+    ProgressCallback progress = {};                 // in tensors
 };
 
 struct QuantizeResult {
@@ -61,5 +62,11 @@ struct QuantizeResult {
 QuantizeResult quantize_model(Context& context, const std::filesystem::path& source,
                               const std::filesystem::path& directory,
                               const QuantizeOptions& options);
+
+/// The same from a GGUF file of architecture `deepseek2`, whatever types it holds. Errors as
+/// GgufWeights too.
+QuantizeResult quantize_gguf(Context& context, const std::filesystem::path& source,
+                             const std::filesystem::path& directory,
+                             const QuantizeOptions& options);
 
 }  // namespace hadal::model

@@ -286,6 +286,23 @@ TEST_CASE("model verbs: a converted GGUF file is the model that inspect and scor
     CHECK(run(kScore, {out, "--tokens", ids}) == run(kScore, {golden + "mtp", "--tokens", ids}));
 }
 
+TEST_CASE("model verbs: a GGUF file is quantised to the weights that its model is quantised to") {
+    const test::TemporaryDirectory folder;
+    const std::string golden = std::string(HADAL_TEST_DATA) + "/golden/";
+    write_file_atomically(folder / "ids.json", "[[0, 5, 7, 9, 11, 199]]");
+    const std::string ids = (folder / "ids.json").string();
+    for (const char* to : {"fp8", "bf16"}) {  // its experts are too narrow for integers
+        CAPTURE(to);
+        const std::string file = (folder / (std::string("file-") + to)).string();
+        const std::string model = (folder / (std::string("model-") + to)).string();
+        const json of_file =
+            run(kQuantize, {golden + "gguf/model.gguf", "--to", to, "--out", file});
+        const json of_model = run(kQuantize, {golden + "mtp", "--to", to, "--out", model});
+        CHECK(of_file["max_abs_error"] == of_model["max_abs_error"]);
+        CHECK(run(kScore, {file, "--tokens", ids}) == run(kScore, {model, "--tokens", ids}));
+    }
+}
+
 TEST_CASE("model verbs: a GGUF file is a model too, where it lies and dequantised") {
     const test::TemporaryDirectory folder;
     const std::string golden = std::string(HADAL_TEST_DATA) + "/golden/";
