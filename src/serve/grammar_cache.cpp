@@ -36,9 +36,11 @@ std::shared_ptr<const grammar::Vocabulary> GrammarCache::vocabulary(bool with_ma
     if (vocabulary != nullptr) return vocabulary;
     std::vector<std::string> tokens(size_t(tokenizer_.vocab_size()));
     for (int32_t id = 0; id < tokenizer_.vocab_size(); ++id) {
-        const std::string_view bytes = tokenizer_.token_bytes(id);
-        const bool is_text = !tokenizer_.is_special(id) || (with_marks && format_.knows(bytes));
-        if (is_text) tokens[size_t(id)] = bytes;
+        if (with_marks) {
+            tokens[size_t(id)] = marks_.token_bytes(id);
+        } else if (!tokenizer_.is_special(id)) {
+            tokens[size_t(id)] = tokenizer_.token_bytes(id);
+        }
     }
     vocabulary = std::make_shared<const grammar::Vocabulary>(std::move(tokens));
     return vocabulary;
@@ -93,7 +95,7 @@ GrammarCache::Masks GrammarCache::find_calls(std::string key, CallGrammar make,
     for (const chat::Function& function : functions) {
         key += concat("\n", function.name, "\n", function.schema);
     }
-    return find(key, "tools", true, [&] { return make(format_, functions, parallel); });
+    return find(key, "tools", true, [&] { return make(marks_.format(), functions, parallel); });
 }
 
 }  // namespace hadal::serve

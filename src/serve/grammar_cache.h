@@ -11,6 +11,7 @@
 #include <string>
 
 #include "chat/call_grammar.h"
+#include "chat/mark_tokens.h"
 #include "grammar/token_mask.h"
 #include "serve/openai_request.h"
 #include "text/tokenizer.h"
@@ -21,7 +22,7 @@ class GrammarCache {
   public:
     /// `format`: of the tool calls that may be asked for.
     GrammarCache(const text::Tokenizer& tokenizer, const chat::Format& format)
-        : tokenizer_(tokenizer), format_(format) {}
+        : tokenizer_(tokenizer), marks_(tokenizer, format) {}
 
     // Slow the first time: for a worker's thread, never for the engine's. From any thread. ApiError
     // names the field that a grammar came from.
@@ -49,7 +50,7 @@ class GrammarCache {
     std::shared_ptr<const grammar::Vocabulary> vocabulary(bool with_marks);
 
     const text::Tokenizer& tokenizer_;
-    const chat::Format& format_;
+    chat::MarkTokens marks_;
     std::mutex mutex_;
     // Made when they are first needed: without special tokens, and with those that mark calls.
     std::array<std::shared_ptr<const grammar::Vocabulary>, 2> vocabularies_;

@@ -65,6 +65,26 @@ TEST_CASE("tools: a call that is required is made, with arguments of its schema"
     }
 }
 
+TEST_CASE("tools: a forced call is marked by the tokens that are its marks, and by no spelling") {
+    test::ServedFixture served;
+    const json body = with_tools(
+        {{"tool_choice", "required"}, {"parallel_tool_calls", false}, {"logprobs", true}});
+    const json choice = served.json("/v1/chat/completions", body)["choices"][0];
+    REQUIRE(choice["finish_reason"] == "tool_calls");
+    std::vector<std::string> marks;
+    std::string rest;
+    for (const json& token : choice["logprobs"]["content"]) {
+        const auto text = token["token"].get<std::string>();
+        const bool is_mark = text.starts_with("<｜tool");
+        if (is_mark) marks.push_back(text);
+        if (!is_mark) rest += text;
+    }
+    CHECK(marks == std::vector<std::string>{"<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>",
+                                            "<｜tool▁sep｜>", "<｜tool▁call▁end｜>",
+                                            "<｜tool▁calls▁end｜>"});
+    CHECK(rest.find("tool") == std::string::npos);
+}
+
 TEST_CASE("tools: streamed calls add up to the whole ones, id and name come once") {
     test::ServedFixture served;
     json body = with_tools({{"tool_choice", "required"}, {"max_tokens", 400}});
