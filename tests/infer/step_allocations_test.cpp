@@ -86,13 +86,7 @@ bool touches_pages(size_t step) {
     return (kPromptTokens + int64_t(step)) % kPageTokens <= 1;
 }
 
-}  // namespace
-
-TEST_CASE("engine: a step that generates allocates nothing unless a page begins or ends") {
-    ThreadPool threads(2);
-    Workspace workspace;
-    Context context{threads, workspace};
-    const model::Model model = small_model(context);
+void check_steps_allocate_nothing(Context& context, const model::Model& model) {
     for (const bool fp8_cache : {false, true}) {
         for (const int sequences : {1, 8}) {
             for (const double temperature : {0.0, 0.8}) {
@@ -113,5 +107,20 @@ TEST_CASE("engine: a step that generates allocates nothing unless a page begins 
                 }
             }
         }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("engine: a step that generates allocates nothing unless a page begins or ends") {
+    ThreadPool threads(2);
+    Workspace workspace;
+    Context context{threads, workspace};
+    const model::Model values = small_model(context);
+    model::Model integers = values;
+    integers.weights = test::in_integers(integers.config, integers.weights);
+    for (const bool in_integers : {false, true}) {
+        CAPTURE(in_integers);
+        check_steps_allocate_nothing(context, in_integers ? integers : values);
     }
 }
