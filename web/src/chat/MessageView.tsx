@@ -2,10 +2,12 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { digits, duration, percent, rate } from '../core/format';
+import { CodeBlock } from '../text/CodeBlock';
 import { Markdown } from '../text/Markdown';
 import { memo } from '../text/memo';
 import { CopyButton } from '../ui/CopyButton';
 import { Icon } from '../ui/Icon';
+import { pretty } from './calls';
 import { Probabilities } from './Probabilities';
 import { choose, edit, regenerate, resume } from './session';
 import type { Message, Stats } from './tree';
@@ -111,7 +113,7 @@ function Question(props: Props) {
 
 function Thoughts({ message, writing }: Props) {
     if (message.reasoning === '') return null;
-    const running = writing && message.content === '';
+    const running = writing && message.content === '' && !message.calls;
     const ms = message.stats?.thinkingMs ?? 0;
     return (
         <details class="thoughts">
@@ -125,6 +127,20 @@ function Thoughts({ message, writing }: Props) {
             <div class="thoughts-text">{message.reasoning}</div>
         </details>
     );
+}
+
+function Calls({ message, writing }: Props) {
+    return (message.calls ?? []).map((call, index) => (
+        <details class="thoughts call" key={index}>
+            <summary>
+                <Icon name="call" />
+                <span class={writing ? 'shimmer' : undefined}>
+                    Calls <code>{call.name}</code>
+                </span>
+            </summary>
+            <CodeBlock code={pretty(call.arguments)} language="json" />
+        </details>
+    ));
 }
 
 function Figures({ stats }: { stats: Stats }) {
@@ -177,9 +193,11 @@ function Ending({ message }: { message: Message }) {
                     Try again
                 </button>
             ) : (
-                <button type="button" class="link" onClick={() => resume(message.id)}>
-                    Continue
-                </button>
+                !message.calls && (
+                    <button type="button" class="link" onClick={() => resume(message.id)}>
+                        Continue
+                    </button>
+                )
             )}
         </p>
     );
@@ -188,7 +206,7 @@ function Ending({ message }: { message: Message }) {
 function Answer(props: Props) {
     const { message, writing } = props;
     const showing = useSignal(false);
-    const waiting = writing && message.content === '' && message.reasoning === '';
+    const waiting = writing && message.content === '' && message.reasoning === '' && !message.calls;
     return (
         <>
             <Thoughts {...props} />
@@ -205,6 +223,7 @@ function Answer(props: Props) {
                     <Markdown text={message.content} />
                 </div>
             )}
+            <Calls {...props} />
             {!writing && <Ending message={message} />}
             <div class="actions">
                 {!writing && (

@@ -6,6 +6,7 @@ import { prefer } from '../core/preferences';
 import { Icon } from '../ui/Icon';
 import { KeyForm } from '../ui/Status';
 import { panelOpen } from '../ui/view';
+import { toolsOf } from './calls';
 import { current, setOptions } from './session';
 import { kDefaults, type Options } from './tree';
 
@@ -112,6 +113,27 @@ function Stops() {
     );
 }
 
+function Functions() {
+    const shown = current.value.options.tools ?? '';
+    const wrong = toolsOf(shown) === null;
+    return (
+        <label class="field">
+            <span>
+                Functions <small>JSON; the page shows calls and makes none</small>
+            </span>
+            <textarea
+                rows={3}
+                spellcheck={false}
+                value={shown}
+                placeholder='[{"name": "weather", "parameters": {…}}]'
+                aria-invalid={wrong}
+                onInput={(event) => setOptions({ tools: event.currentTarget.value })}
+            />
+            {wrong && <small role="status">This is no list of functions: none is offered.</small>}
+        </label>
+    );
+}
+
 export function OptionsPanel() {
     const options = current.value.options;
     const place = useRef<HTMLElement>(null);
@@ -190,6 +212,7 @@ export function OptionsPanel() {
                 <Whole name="seed" label="Seed" placeholder="random" minimum={0} />
             </div>
             <Stops />
+            <Functions />
             <label class="check">
                 <input
                     type="checkbox"

@@ -1,11 +1,13 @@
 // One streamed answer: chunks go in, the message's present state comes out. No clock and no network
 // of its own, so that a test can play both.
 import type { Chunk, Usage, WireLogprob, WireToken } from '../core/wire';
+import { addParts, type ToolCall } from './calls';
 import type { Alternative, Message, Stats, TokenScore } from './tree';
 
 export class AnswerBuilder {
     content: string;
     reasoning: string;
+    private calls: ToolCall[] = [];
     private scores: TokenScore[];
     private usage: Usage | null = null;
     private finish: string | undefined;
@@ -28,11 +30,13 @@ export class AnswerBuilder {
         for (const choice of chunk.choices ?? []) {
             const reasoning = choice.delta?.reasoning_content ?? '';
             const content = choice.delta?.content ?? choice.text ?? '';
-            if (reasoning !== '' || content !== '') {
+            const calls = choice.delta?.tool_calls ?? [];
+            if (reasoning !== '' || content !== '' || calls.length > 0) {
                 this.firstTokenAt ??= now;
                 this.pieces += 1;
             }
-            if (content !== '') this.contentAt ??= now;
+            if (content !== '' || calls.length > 0) this.contentAt ??= now;
+            addParts(this.calls, calls);
             this.reasoning += reasoning;
             this.content += content;
             for (const score of choice.logprobs?.content ?? []) this.scores.push(scoreOf(score));
@@ -65,6 +69,7 @@ export class AnswerBuilder {
             content: this.content,
             reasoning: this.reasoning,
             stats: this.stats(now),
+            ...(this.calls.length > 0 ? { calls: this.calls.map((call) => ({ ...call })) } : {}),
             ...(this.scores.length > 0 ? { scores: [...this.scores] } : {}), // what is drawn never changes
             ...(this.finish !== undefined ? { finish: this.finish } : {}),
         };

@@ -1,5 +1,6 @@
 // A conversation's options and messages as the server's request.
 import type { ChatRequest, WireMessage, WireSampling } from '../core/wire';
+import { toolsOf } from './calls';
 import { ancestors, type Conversation, type Message, type Sampling } from './tree';
 
 export function samplingOf(options: Sampling): WireSampling {
@@ -16,7 +17,13 @@ export function samplingOf(options: Sampling): WireSampling {
 
 /** Thoughts of earlier turns are not sent: models are trained without them. */
 function wireOf(message: Message): WireMessage {
-    return { role: message.role, content: message.content };
+    if (!message.calls) return { role: message.role, content: message.content };
+    const tool_calls = message.calls.map(({ id, name, arguments: given }) => ({
+        id,
+        type: 'function' as const,
+        function: { name, arguments: given },
+    }));
+    return { role: message.role, content: message.content || null, tool_calls };
 }
 
 /** The request whose answer is `message`; what it holds already is continued. */
@@ -32,9 +39,11 @@ export function chatRequest(conversation: Conversation, message: Message, model:
         });
     }
     const thinking = options.thinking === 'on';
+    const tools = toolsOf(options.tools ?? '') ?? []; // conversations of older pages have none
     return {
         model,
         messages,
+        ...(tools.length > 0 ? { tools } : {}),
         ...samplingOf(options),
         ...(options.probabilities ? { logprobs: true, top_logprobs: 5 } : {}),
         ...(options.thinking !== 'model'

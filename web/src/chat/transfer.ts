@@ -1,5 +1,6 @@
 // Conversations as a JSON file, out and in. A file is input from outside: every field is checked,
 // and what is wrong is named.
+import type { ToolCall } from './calls';
 import { kDefaults, type Conversation, type Message, type Options, type TokenScore } from './tree';
 
 const kFormat = 'hadal-conversations';
@@ -59,6 +60,14 @@ function scoresOf(value: unknown): TokenScore[] | undefined {
     });
 }
 
+function callsOf(value: unknown, where: string): ToolCall[] | undefined {
+    if (!Array.isArray(value)) return undefined;
+    return value.map((entry) => {
+        const given = fields(entry, where);
+        return { id: text(given.id, where), name: text(given.name, where), arguments: text(given.arguments, where) };
+    });
+}
+
 function messageOf(value: unknown, id: string): Message {
     const where = `message ${id}`;
     const given = fields(value, where);
@@ -72,6 +81,8 @@ function messageOf(value: unknown, id: string): Message {
         reasoning: typeof given.reasoning === 'string' ? given.reasoning : '',
         created: number(given.created, `${where}.created`),
     };
+    const calls = callsOf(given.calls, `${where}.calls`);
+    if (calls) message.calls = calls;
     const scores = scoresOf(given.scores);
     if (scores) message.scores = scores;
     if (typeof given.finish === 'string') message.finish = given.finish;

@@ -1,6 +1,8 @@
 // A conversation is a tree: editing a question or asking again adds a sibling, and nothing is lost.
 // All functions give a new conversation and leave the old one as it was.
 
+import type { ToolCall } from './calls';
+
 export interface Alternative {
     token: string;
     logprob: number;
@@ -27,6 +29,7 @@ export interface Message {
     content: string;
     reasoning: string;
     created: number;
+    calls?: ToolCall[];
     scores?: TokenScore[]; // of the content's tokens and the reasoning's
     stats?: Stats;
     finish?: string; // finish_reason; "stopped" by the reader, "broken" by the network
@@ -45,6 +48,7 @@ export interface Sampling {
 
 export interface Options extends Sampling {
     system: string;
+    tools: string; // JSON
     thinking: 'model' | 'on' | 'off';
     probabilities: boolean;
 }
@@ -61,6 +65,7 @@ export interface Conversation {
 
 export const kDefaults: Options = {
     system: '',
+    tools: '',
     temperature: 0.7,
     topP: 0.95,
     maxTokens: null,

@@ -2,9 +2,18 @@
 
 export interface WireMessage {
     role: 'system' | 'user' | 'assistant';
-    content: string;
+    content: string | null;
+    tool_calls?: WireCall[];
     reasoning_content?: string;
     prefix?: boolean;
+}
+
+/** A call, or in a stream a part of one. */
+export interface WireCall {
+    index?: number;
+    id?: string;
+    type?: 'function';
+    function?: { name?: string; arguments?: string };
 }
 
 export interface WireSampling {
@@ -20,6 +29,7 @@ export interface WireSampling {
 export interface ChatRequest extends WireSampling {
     model: string;
     messages: WireMessage[];
+    tools?: object[];
     logprobs?: boolean;
     top_logprobs?: number;
     thinking?: { type: 'enabled' | 'disabled' };
@@ -54,7 +64,7 @@ export interface Usage {
 }
 
 export interface Choice {
-    delta?: { content?: string | null; reasoning_content?: string | null };
+    delta?: { content?: string | null; reasoning_content?: string | null; tool_calls?: WireCall[] };
     text?: string;
     logprobs?: { content?: WireLogprob[] | null } | null;
     finish_reason?: string | null;

@@ -115,6 +115,24 @@ export const tests = {
         return problems;
     },
 
+    async 'a call of a function is shown folded, with its name and arguments'({ browser, mock }) {
+        const { page, problems } = await openPage(browser, mock.address);
+        await page.keyboard.press('Alt+KeyO');
+        const functions = page.getByLabel('Functions');
+        await functions.fill('{"name": "wea');
+        await page.waitForSelector('text=This is no list of functions');
+        await functions.fill('{"name": "weather"}');
+        await page.keyboard.press('Escape');
+        await ask(page, 'call it');
+        await answered(page);
+        assert.equal(mock.state.requests.at(-1).tools[0].function.name, 'weather');
+        assert.equal(await page.locator('.call pre').isVisible(), false);
+        await page.click('text=Calls weather');
+        assert.equal(await page.locator('.call pre').innerText(), '{\n  "city": "Köln"\n}');
+        assert.equal(await count(page, '.ending'), 0);
+        return problems;
+    },
+
     async 'a connection that breaks is told, and the answer is continued'({ browser, mock }) {
         const { page, problems } = await openPage(browser, mock.address);
         await ask(page, 'break it');

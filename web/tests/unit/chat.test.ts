@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { AnswerBuilder } from '../../src/chat/answer';
+import { toolsOf } from '../../src/chat/calls';
 import { percentOf, surpriseLevel, visible } from '../../src/chat/probability';
 import { chatRequest } from '../../src/chat/request';
 import * as tree from '../../src/chat/tree';
@@ -55,6 +56,23 @@ describe('an answer', () => {
                 thinkingMs: 300,
             },
         });
+    });
+    it('puts the parts of its calls together', () => {
+        const builder = new AnswerBuilder(0);
+        const parts = [
+            { index: 0, id: 'c0', type: 'function', function: { name: 'weather', arguments: '' } },
+            { index: 0, function: { arguments: '{"city": ' } },
+            { index: 0, function: { arguments: '"Bonn"}' } },
+            { index: 1, id: 'c1', type: 'function', function: { name: 'time', arguments: '{}' } },
+        ];
+        for (const part of parts) builder.take(delta({ tool_calls: [part] }), 1);
+        const first = builder.message(1).calls;
+        expect(first).toEqual([
+            { id: 'c0', name: 'weather', arguments: '{"city": "Bonn"}' },
+            { id: 'c1', name: 'time', arguments: '{}' },
+        ]);
+        builder.take(delta({ tool_calls: [{ index: 1, function: { arguments: ' ' } }] }), 2);
+        expect(first?.[1]?.arguments).toBe('{}');
     });
     it('leaves what it gave before as it was', () => {
         const builder = new AnswerBuilder(0);
@@ -147,6 +165,25 @@ describe('a request', () => {
             reasoning_content: 'Hm',
             prefix: true,
         });
+    });
+    it('offers the functions of the options, and tells of the calls of earlier turns', () => {
+        const called = { ...answer, calls: [{ id: 'c0', name: 'f', arguments: '{}' }] };
+        const next: tree.Message = { ...question, id: 'q2', parent: 'a', created: 3 };
+        const last: tree.Message = { ...answer, id: 'a2', parent: 'q2', created: 4 };
+        const grown = tree.add(tree.add(conversation({ tools: '{"name": "f"}' }, called), next), last);
+        const request = chatRequest(grown, last, 'm');
+        expect(request.tools).toEqual([{ type: 'function', function: { name: 'f' } }]);
+        expect(request.messages[1]).toEqual({
+            role: 'assistant',
+            content: null,
+            tool_calls: [{ id: 'c0', type: 'function', function: { name: 'f', arguments: '{}' } }],
+        });
+        const tool = { type: 'function', function: { name: 'g' } };
+        expect(toolsOf(JSON.stringify([tool, { name: 'h' }]))).toEqual([
+            tool,
+            { type: 'function', function: { name: 'h' } },
+        ]);
+        expect(['', ' ', '[', '3', '[null]', '[{}]'].map(toolsOf)).toEqual([[], [], null, null, null, null]);
     });
     it('leaves the thoughts of earlier turns out', () => {
         const thought = { ...answer, content: 'So', reasoning: 'Hm' };

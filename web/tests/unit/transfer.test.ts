@@ -20,6 +20,7 @@ function conversation(): tree.Conversation {
         reasoning: 'A greeting',
         created: 7,
         finish: 'stop',
+        calls: [{ id: 'c0', name: 'f', arguments: '{"a": 1}' }],
         scores: [
             {
                 token: 'Hi',
