@@ -1,6 +1,7 @@
 #include "model/linear.h"
 
 #include <map>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -142,9 +143,10 @@ class Int8Activations {
 
     /// Filled by run().
     ops::Int8Rows of(const Tensor& x) {
-        const auto [place, is_new] = known_.try_emplace({x.data(), x.shape()[0]});
+        const auto [rows, width] = x.shape<2>();
+        const auto [place, is_new] = known_.try_emplace({x.data(), rows, width});
         if (is_new) {
-            place->second = ops::Int8Rows::take(context_.workspace, x.shape()[0], x.shape()[1]);
+            place->second = ops::Int8Rows::take(context_.workspace, rows, width);
             list_.push_back({x, place->second});
         }
         return place->second;
@@ -156,7 +158,7 @@ class Int8Activations {
 
   private:
     Context& context_;
-    std::pmr::map<std::pair<const std::byte*, int64_t>, ops::Int8Rows> known_;
+    std::pmr::map<std::tuple<const std::byte*, int64_t, int64_t>, ops::Int8Rows> known_;
     std::pmr::vector<ops::Int8Quantization> list_;
 };
 

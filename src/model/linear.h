@@ -1,7 +1,7 @@
 // A linear layer, y = x·Wᵀ: the one way in which the model multiplies by a weight. Its three
 // products are forward, input gradient and weight gradient; all three run in FP8 where the operands
-// ask for it (report §3.3.1, figure 6), else in the model's type. Embedding, head and gate are no
-// linear layers in this sense: they never run in FP8.
+// ask for it (report §3.3.1, figure 6), else in the model's type. Embedding and gate are no linear
+// layers in this sense; the head is one whose operands never ask.
 #pragma once
 
 #include <memory_resource>
