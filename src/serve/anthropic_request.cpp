@@ -164,6 +164,9 @@ ChatRequest parse_messages_request(std::string_view body, const RequestLimits& l
     if (const auto thinking = fields.object("thinking")) {
         const bool off = thinking->text("type", kMostNameBytes) == "disabled";
         chat["thinking"] = {{"type", off ? "disabled" : "enabled"}};
+        if (const json* budget = thinking->find("budget_tokens"); budget != nullptr && !off) {
+            chat["thinking"]["budget_tokens"] = *budget;
+        }
     }
     return parse_chat_request(chat.dump(), limits);
 }

@@ -227,6 +227,13 @@ ChatRequest parse_chat_request(std::string_view body, const RequestLimits& limit
     read_messages(fields, limits, request);
     read_tools(fields, limits, request);
     request.thinking = thinking_of(fields);
+    constexpr int64_t kMost = int64_t(1) << 31;
+    request.most_thought_tokens = fields.integer("thinking_token_budget", 1, kMost);
+    if (const auto thinking = fields.object("thinking"); thinking && request.thinking == true) {
+        if (const auto most = thinking->integer("budget_tokens", 1, kMost)) {
+            request.most_thought_tokens = most;
+        }
+    }
     return request;
 }
 

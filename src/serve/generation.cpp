@@ -23,7 +23,9 @@ Generation::Generation(EngineLoop& loop, Workers& writer, std::shared_ptr<http::
 void Generation::submit(const text::Tokenizer& tokenizer) {
     unfinished_ = task_.texts.size();
     for (size_t i = 0; i < task_.texts.size(); ++i) {
-        texts_.push_back({.stream = infer::TextStream(tokenizer, task_.stops)});
+        texts_.push_back(
+            {.stream = infer::TextStream(tokenizer, task_.stops), .thoughts = task_.thoughts});
+        if (task_.thoughts) texts_[i].request = task_.texts[i];
     }
     // The server may keep the exchange for as long as it likes: it must not keep the generation.
     exchange_->on_disconnect([weak = weak_from_this()] {
@@ -31,18 +33,7 @@ void Generation::submit(const text::Tokenizer& tokenizer) {
     });
     try {
         for (size_t i = 0; i < task_.texts.size(); ++i) {
-            infer::Request request = std::move(task_.texts[i]);
-            request.on_token = [self = shared_from_this(), i,
-                                &tokenizer](const infer::GeneratedToken& token) {
-                const bool known = token.id < tokenizer.vocab_size();
-                return self->take(i, token, known && tokenizer.is_special(token.id), tokenizer);
-            };
-            request.on_finish = [self = shared_from_this(), i](const infer::RequestResult& result) {
-                self->finish(i, result);
-            };
-            const infer::RequestId id = loop_.submit(std::move(request));
-            const std::lock_guard lock(mutex_);
-            ids_.push_back(id);
+            submit_text(i, std::move(task_.texts[i]), tokenizer);
         }
     } catch (...) {
         cancel();
@@ -59,6 +50,23 @@ void Generation::submit(const text::Tokenizer& tokenizer) {
         for (const infer::RequestId id : ids_) loop_.cancel(id);
     }
     if (!events_.empty()) schedule();
+}
+
+void Generation::submit_text(size_t choice, infer::Request request,
+                             const text::Tokenizer& tokenizer) {
+    request.on_token = [self = shared_from_this(), choice,
+                        &tokenizer](const infer::GeneratedToken& token) {
+        const bool known = token.id < tokenizer.vocab_size();
+        return self->take(choice, token, known && tokenizer.is_special(token.id), tokenizer);
+    };
+    request.on_finish = [self = shared_from_this(), choice,
+                         &tokenizer](const infer::RequestResult& result) {
+        if (!self->end_thoughts(choice, result, tokenizer)) self->finish(choice, result);
+    };
+    const infer::RequestId id = loop_.submit(std::move(request));
+    const std::lock_guard lock(mutex_);
+    ids_.push_back(id);
+    if (cancelled_ || !failure_.empty()) loop_.cancel(id);
 }
 
 void Generation::cancel() {
@@ -94,13 +102,42 @@ bool Generation::take(size_t choice, const infer::GeneratedToken& token, bool co
         piece.text = stream->push(token.id);
     }
     queue({.choice = choice, .piece = std::move(piece)});
-    return !stream->stopped();
+    auto& thoughts = texts_[choice].thoughts;
+    const bool thinks_on = !thoughts || thoughts->take(token.id);
+    return thinks_on && !stream->stopped();
+}
+
+/// On the engine's thread.
+bool Generation::end_thoughts(size_t choice, const infer::RequestResult& result,
+                              const text::Tokenizer& tokenizer) {
+    std::optional<infer::Request> rest;
+    int32_t end = -1;
+    {
+        const std::lock_guard lock(mutex_);
+        Text& text = texts_[choice];
+        const bool ends = text.thoughts && text.thoughts->reached() && !text.stream->stopped() &&
+                          result.finish_reason == infer::FinishReason::stop && !cancelled_ &&
+                          failure_.empty();
+        if (!ends) return false;
+        end = text.thoughts->end();
+        rest = behind_thoughts(std::move(text.request), result, end);
+        text.thoughts.reset();  // once is enough
+        if (!rest) return false;
+        text.thought = result;
+    }
+    take(choice, {.id = end}, tokenizer.is_special(end), tokenizer);
+    try {
+        submit_text(choice, std::move(*rest), tokenizer);
+    } catch (const std::exception&) {  // the server is ending: the text ends with its thoughts
+        finish(choice, {});
+    }
+    return true;
 }
 
 void Generation::finish(size_t choice, const infer::RequestResult& result) {
     const std::lock_guard lock(mutex_);
     Text& text = texts_[choice];
-    text.result = result;
+    text.result = text.thought ? joined(*text.thought, task_.thoughts->end(), result) : result;
     if (result.finish_reason == infer::FinishReason::error && failure_.empty()) {
         failure_ = result.error;
         for (const infer::RequestId id : ids_) loop_.cancel(id);

@@ -16,6 +16,7 @@
 #include "infer/text_stream.h"
 #include "serve/answer.h"
 #include "serve/engine_loop.h"
+#include "serve/thought_limit.h"
 #include "serve/workers.h"
 
 namespace hadal::serve {
@@ -26,6 +27,7 @@ struct GenerationTask {
     std::vector<std::string> stops;
     std::unique_ptr<Answer> answer = nullptr;
     bool stream = false;
+    std::optional<ThoughtLimit> thoughts = {};  // of each text
 };
 
 class Generation : public std::enable_shared_from_this<Generation> {
@@ -58,6 +60,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
     struct Text {
         std::optional<infer::TextStream> stream;  // of its text since the last control token
         infer::RequestResult result = {};
+        std::optional<ThoughtLimit> thoughts = {};
+        infer::Request request = {};  // again, where thoughts may have to be ended
+        /// Of the thoughts that were ended, the end's mark not among them.
+        std::optional<infer::RequestResult> thought = {};
     };
     struct Event {
         size_t choice;
@@ -69,6 +75,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
     void submit(const text::Tokenizer& tokenizer);
     bool take(size_t choice, const infer::GeneratedToken& token, bool control,
               const text::Tokenizer& tokenizer);
+    void submit_text(size_t choice, infer::Request request, const text::Tokenizer& tokenizer);
+    /// True if the text goes on behind thoughts that were long enough.
+    bool end_thoughts(size_t choice, const infer::RequestResult& result,
+                      const text::Tokenizer& tokenizer);
     void finish(size_t choice, const infer::RequestResult& result);
     void queue(Event event);
     void schedule();

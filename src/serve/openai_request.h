@@ -79,8 +79,9 @@ struct ChatRequest : TextRequest {
     std::shared_ptr<const nlohmann::ordered_json> tools;  // an array, or null if there are none
     ToolChoice tool_choice;
     bool parallel_tool_calls = true;
-    std::optional<bool> thinking;  // the template's own habit if nothing is said
-    bool continue_last = false;    // the last message is the answer's beginning
+    std::optional<bool> thinking;                // the template's own habit if nothing is said
+    std::optional<int64_t> most_thought_tokens;  // then the answer begins
+    bool continue_last = false;                  // the last message is the answer's beginning
 };
 
 /// ApiError names the field that is wrong. Fields that are not known are passed over.

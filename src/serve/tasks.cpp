@@ -177,6 +177,20 @@ bool ends_in_thought(const std::vector<int32_t>& prompt, const ServedModel& mode
     return end.ends_with(model.format.think_begin);
 }
 
+/// None for a model whose tokenizer has no mark for thoughts' end, and where nothing could follow
+/// it.
+std::optional<ThoughtLimit> thought_limit(const ChatRequest& request, const ServedModel& model,
+                                          bool thinks, int64_t max_tokens) {
+    const auto end = model.tokenizer.id_of(model.format.think_end);
+    constexpr int64_t kMarks = 2;
+    if (!request.most_thought_tokens || !end) return {};
+    if (*request.most_thought_tokens + kMarks >= max_tokens) return {};
+    return ThoughtLimit({.tokens = *request.most_thought_tokens,
+                         .end = *end,
+                         .begin = model.tokenizer.id_of(model.format.think_begin),
+                         .thinks = thinks});
+}
+
 chat::OutputOptions output_options(const ChatRequest& request, bool thinks, std::string call_id) {
     const bool reads_calls =
         request.tools != nullptr && request.tool_choice.kind != ToolChoice::Kind::none;
@@ -247,6 +261,7 @@ GenerationTask chat_task(const ChatRequest& request, const ServedModel& model,
         shared.grammar_after = model.tokenizer.id_of(model.format.think_end);
     }
     keep_strict(request, model, grammars, shared);
+    task.thoughts = thought_limit(request, model, thinks, room(prompt, request, model));
     for (int64_t j = 0; j < request.n; ++j) {
         infer::Request text = shared;
         text.prompt = prompt;

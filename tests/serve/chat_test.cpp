@@ -160,6 +160,52 @@ TEST_CASE("chat: thoughts come apart from the answer, and what is asked of it be
     }
 }
 
+TEST_CASE("chat: thoughts that are long enough are ended, and the answer begins") {
+    test::ServedFixture served({.cache_bytes = 1 << 22}, {}, std::chrono::seconds(5),
+                               thinking_template());
+    const int32_t end = served.tokenizer.encode("</think>", true).at(0);
+    const json never = {{std::to_string(end), -100}};
+    const json format = {{"type", "json_schema"},
+                         {"json_schema", {{"name", "s"}, {"schema", {{"type", "boolean"}}}}}};
+    json body = ask({{"max_tokens", 60}, {"logit_bias", never}, {"seed", 1}, {"ignore_eos", true}});
+    const json endless = served.json("/v1/chat/completions", body);
+    CHECK(endless["choices"][0]["message"]["content"] == "");
+
+    for (const json& limit : {json({{"thinking_token_budget", 9}}),
+                              json({{"thinking", {{"type", "enabled"}, {"budget_tokens", 9}}}})}) {
+        body.update(limit);
+        const json whole = served.json("/v1/chat/completions", body);
+        const json& message = whole["choices"][0]["message"];
+        CHECK(!message["content"].get<std::string>().empty());
+        const auto thought = message["reasoning_content"].get<std::string>();
+        CHECK(endless["choices"][0]["message"]["reasoning_content"].get<std::string>().starts_with(
+            thought.substr(0, thought.size() / 2)));
+        const json& usage = whole["usage"];
+        CHECK(usage["completion_tokens"] == 60);
+        CHECK(usage["completion_tokens_details"]["reasoning_tokens"].get<int>() <= 9);
+        CHECK(usage["prompt_tokens"] == endless["usage"]["prompt_tokens"]);
+
+        json streamed = body;
+        streamed["stream"] = true;
+        std::string reasoning, content;
+        const auto answer = served.answer("/v1/chat/completions", streamed.dump());
+        for (const json& event : test::events_of(answer)) {
+            const json& delta = event["choices"][0]["delta"];
+            reasoning += delta.value("reasoning_content", "");
+            content += delta.value("content", "");
+        }
+        CHECK(reasoning == message["reasoning_content"]);
+        CHECK(content == message["content"]);
+    }
+    // What is asked of the answer holds there.
+    body["response_format"] = format;
+    const json shaped = served.json("/v1/chat/completions", body)["choices"][0]["message"];
+    CHECK(json::parse(shaped["content"].get<std::string>()).is_boolean());
+    // No room for an answer behind them: they end where all has to.
+    body["max_tokens"] = 10;
+    CHECK(served.json("/v1/chat/completions", body)["choices"][0]["finish_reason"] == "length");
+}
+
 TEST_CASE("chat: the last message of the assistant is gone on with") {
     test::ServedFixture served;
     const std::string begin = "Once upon a";
