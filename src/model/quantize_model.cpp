@@ -304,25 +304,31 @@ class Conversion {
     }
 
   private:
+    /// Of a weight's values, or of its scales where codes are copied.
+    void require_finite(const std::string& name, const Tensor& values) const {
+        if (checkpoint::count_non_finite(values) == 0) return;
+        throw Error(Error::Kind::corrupt_file,
+                    concat("tensor '", name, "' holds values that are not finite: ",
+                           source_.string(), " (hadal inspect --check lists them)"));
+    }
+
     void write(const Line& line, checkpoint::HuggingFaceWriter& writer) {
         const std::string& name = line.name;
         if (line.to == Form::as_it_is) return writer.add(name, load_(name, {}));
         if (line.to == Form::int4 && line.packed_bits == 4) {
             const formats::Int4Matrix q = files_->load_int4(name);
+            require_finite(name, q.scale);
             return add_packed(name, q.packed, q.scale, q.shape(), writer);
         }
         if (line.to == Form::int8 && line.packed_bits == 8) {
             const formats::Int8Matrix q = files_->load_int8(name);
+            require_finite(name, q.scale);
             return add_packed(name, q.packed, q.scale, q.shape(), writer);
         }
         // What the stored numbers stand for, exactly: bf16 as it is, anything else as f32.
         const bool as_bf16 = line.from == DType::bf16 && line.to != Form::f32;
         const Tensor source = load_(name, as_bf16 ? DType::bf16 : DType::f32);
-        if (checkpoint::count_non_finite(source) > 0) {
-            throw Error(Error::Kind::corrupt_file,
-                        concat("tensor '", name, "' holds values that are not finite: ",
-                               source_.string(), " (hadal inspect --check lists them)"));
-        }
+        require_finite(name, source);
         if (line.to == (as_bf16 ? Form::bf16 : Form::f32)) return writer.add(name, source);
         const Tensor read_back = write_narrow(line, source, writer);
         result_.max_abs_error = std::max(result_.max_abs_error, difference(source, read_back));

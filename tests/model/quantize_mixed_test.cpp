@@ -1,5 +1,6 @@
 // Experts in INT4 beside INT8, and all in INT8: which weight becomes what, and what config.json
 // says.
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <string>
@@ -131,6 +132,21 @@ TEST_CASE("quantize: codes that are kept are copied, and what is stored so alrea
     CHECK(same(again.load_int4(expert).packed,
                HuggingFace::open(s.folder / "experts").load_int4(expert).packed));
     CHECK(!again.packed_weight("model.layers.1.self_attn.o_proj.weight"));
+}
+
+TEST_CASE("quantize: codes under a scale that is no number are not copied") {
+    Setting s;
+    s.quantize("model", "experts", {.to = Storage::int4_experts});
+    const auto path = s.folder / "experts" / "model.safetensors";
+    const auto files = HuggingFace::open(s.folder / "experts");
+    const std::string name = "model.layers.1.mlp.experts.3.down_proj.weight";
+    const auto offset = std::streamoff(files.find(name + "_scale")->offset);
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(offset);
+    file.write("\xff\x7f", 2);  // a NaN of bf16
+    file.close();
+    CHECK(s.refusal("experts", {.to = Storage::int4_int8}).find(name + "' holds values that are") !=
+          std::string::npos);
 }
 
 TEST_CASE("quantize: a model without routed experts becomes INT8, and tied heads stay bf16") {
