@@ -15,7 +15,7 @@ namespace hadal::ops::cpu {
 
 namespace {
 
-constexpr int64_t kFewTokens = 8;  // fewer instructions than unpacking for tiles, measured
+constexpr int64_t kFewTokens = 4;  // fewer instructions than unpacking for tiles, measured
 
 template <int kBits, class Out>
 void multiply(const Int8Product& product, const MatmulTile& tile, Int8Scratch& scratch) {

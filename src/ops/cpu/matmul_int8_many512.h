@@ -82,7 +82,8 @@ void transpose_words(__m512i (&x)[4]) {
 }
 
 /// Four words of each of sixteen rows, word by word: [word][row].
-void load_words(const uint8_t* const* rows, int64_t offset, __m512i (&words)[4]) {
+inline __attribute__((always_inline)) void load_words(const uint8_t* const* rows, int64_t offset,
+                                                      __m512i (&words)[4]) {
     const auto four = [&](int64_t row) {
         return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[row] + offset));
     };
@@ -97,7 +98,8 @@ void load_words(const uint8_t* const* rows, int64_t offset, __m512i (&words)[4])
 
 /// A group of sixteen rows: [8][16 rows][4 weights].
 template <int kBits>
-void unpack_group(const uint8_t* const* rows, int64_t offset, int8_t* to) {
+inline __attribute__((always_inline)) void unpack_group(const uint8_t* const* rows, int64_t offset,
+                                                        int8_t* to) {
     __m512i words[4];
     const auto put = [&](__m512i bytes) {
         _mm512_store_si512(to, bytes);
@@ -136,14 +138,16 @@ void unpack_scales(const bf16* const* rows, int64_t offset, int64_t groups,
     _mm512_store_ps(to[3], _mm512_shuffle_f32x4(high[0], high[1], 0xDD));
 }
 
-/// `count` weights of sixteen rows from k on.
+/// `count` weights of sixteen rows from k on, while others are fetched.
 template <int kBits>
-void unpack_span(const RowBlock& rows, int64_t k, int64_t count, ManyBuffers& buffers) {
+void unpack_span(const RowBlock& rows, int64_t k, int64_t count, BlockAhead& ahead,
+                 ManyBuffers& buffers) {
     for (int64_t tile = 0; tile * 128 < count; ++tile) {
         const int64_t left = (count - tile * 128) / 32;
         const int64_t groups = left < 4 ? left : 4;
         const int64_t first = k / 32 + tile * 4;  // of the row's groups
         for (int64_t g = 0; g < 4; ++g) {
+            ahead.fetch();
             int8_t* to = buffers.w[tile][g];
             if (g < groups) {
                 unpack_group<kBits>(rows.w, (first + g) * 4 * kBits, to);
@@ -312,11 +316,10 @@ class ManyTokens {
         for (int64_t at = k; at < k_end; at += kSpan) {
             const int64_t span = k_end - at < kSpan ? k_end - at : kSpan;
             const int64_t tiles = (span + 127) / 128;
-            unpack_span<kBits>(rows, at, span, buffers_);
-            BlockAhead ahead = after(strip, at + span, k, k_end, blocks_ * tiles);
+            BlockAhead ahead = after(strip, at + span, k, k_end);
+            unpack_span<kBits>(rows, at, span, ahead, buffers_);
             for (int64_t block = 0; block < blocks_; ++block) {
                 for (int64_t tile = 0; tile < tiles; ++tile) {
-                    ahead.fetch();
                     const Step step = step_at(strip, block, tile, at, at - k);
                     multiply_step(step, buffers_);
                     drain_step(step, buffers_);
@@ -339,15 +342,16 @@ class ManyTokens {
                 .tokens = left < kTokenBlock ? left : kTokenBlock};
     }
 
-    /// The span that is unpacked after the one that ends at `at`.
-    BlockAhead after(int64_t strip, int64_t at, int64_t k, int64_t k_end, int64_t steps) const {
+    /// The span that is unpacked after the one that ends at `at`, a portion for each of its groups.
+    BlockAhead after(int64_t strip, int64_t at, int64_t k, int64_t k_end) const {
         if (at == k_end) {
             at = k;
             ++strip;
         }
         if (strip * kInt8RowBlock >= tile_.m_count) return {};
         const int64_t count = k_end - at < kSpan ? k_end - at : kSpan;
-        return {product_, tile_.m_begin + strip * kInt8RowBlock, rows_of(strip), at, count, steps};
+        return {product_,  tile_.m_begin + strip * kInt8RowBlock, rows_of(strip), at, count,
+                kSpan / 32};
     }
 
     void store_rows(int64_t strip) {
