@@ -28,12 +28,13 @@ void multiply(const Int8Product& product, const MatmulTile& tile, Int8Scratch& s
 template <Isa isa>
 MatmulLimits matmul_int8_limits(const Int8Product& product) {
     const int64_t few = kFewTokens * ((product.in + 127) / 128) * int64_t(sizeof(PackedTile));
+    const int64_t many = product.tokens > kFewTokens ? int64_t(sizeof(ManyBuffers)) : 0;
     return {.m_step = kInt8RowBlock,
             .n_step = kTokenBlock,
             .m_most = kMostRows,
             .n_most = kMostTokens,
             .least_cost = 1e5,
-            .bytes = product.tokens <= kFewTokens ? few : few + int64_t(sizeof(ManyBuffers))};
+            .bytes = few > many ? few : many};
 }
 
 template <Isa isa, class Out>

@@ -1,8 +1,8 @@
 // Integer products of many tokens: sixteen rows of the weight by sixteen tokens at a time, on AMX
 // tile registers or with AVX-512 VNNI. Included by matmul_int8.cpp only.
 //
-// Spans of 512 weights of the sixteen rows are turned into the tiles' layout, [4 weights][row][4],
-// once for all tokens of the product's tile: nibbles become bytes, 8 KiB, first cache. A step is
+// Spans of 256 weights of the sixteen rows are turned into the tiles' layout, [4 weights][row][4],
+// once for all tokens of the product's tile: nibbles become bytes, 4 KiB, first cache. A step is
 // 128 weights: for each of its four groups the exact sums of 16×16 results (one multiplication of
 // tiles, whose depth is a group), stored, then drained: converted, scaled and added to the totals
 // in float32 in the order of ops/matmul_int8.h.
@@ -19,11 +19,13 @@ namespace hadal::ops::cpu {
 namespace {
 
 constexpr int64_t kTokenBlock = 16;    // tokens of a step
-constexpr int64_t kSpan = 512;         // weights that are unpacked at a time
+constexpr int64_t kSpan = 256;         // weights that are unpacked at a time
 constexpr int64_t kGroupBytes = 512;   // of 16 rows, or 16 tokens, in a group
 constexpr int64_t kPackedX = 1 << 17;  // bytes of packed tokens, which share L2 with the totals
 constexpr int64_t kMostRows = 512;     // of the weight in a product's tile
 constexpr int64_t kMostTokens = 256;
+
+static_assert(kPackedX >= kMostTokens * kSpan, "a span of every token has to fit");
 
 struct ManyBuffers {
     int8_t x[kPackedX];                           // [block][group][16 tokens][32]
