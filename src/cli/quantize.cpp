@@ -102,7 +102,9 @@ void run_quantize(const Arguments& arguments, Report& report) {
                                        .progress = progress.callback()};
         if (is_gguf_file(source)) {
             const auto file = checkpoint::Gguf::open(source);
-            options.files = gguf_tokenizer_files(file, model::gguf_config(file).config);
+            if (!arguments.flag("--no-tokenizer")) {
+                options.files = gguf_tokenizer_files(file, model::gguf_config(file).config);
+            }
             result = model::quantize_gguf(machine.context(), source, out, options);
         } else {
             result = model::quantize_model(machine.context(), source, out, options);
@@ -144,6 +146,7 @@ extern const Command kQuantize = {
             {.name = "--check",
              .value = "FILE",
              .help = "a text: how much worse it is predicted afterwards, and how differently"},
+            {.name = "--no-tokenizer", .help = "leave a GGUF file's tokenizer out"},
             {.name = "--force", .help = "replace a model that is there already"},
         },
     .run = run_quantize,
