@@ -59,7 +59,7 @@ class RandomWeights:
             "q_b_proj": (heads * (nope + rope), query_in), "kv_a_proj_with_mqa": (rank + rope, hidden),
             "o_proj": (hidden, heads * value)}  # fmt: skip
         self.key_value = (heads, nope, value, rank)
-        self.wide = {"experts.": config["moe_intermediate_size"], "shared_experts": shared, "": config["intermediate_size"]}
+        self.wide = {"shared_experts.": shared, "experts.": config["moe_intermediate_size"], "": config["intermediate_size"]}
 
     def blocks(self, *shape):
         count = shape[-1] // self.BLOCK
