@@ -129,13 +129,14 @@ void run_serve(const Arguments& arguments, Report& report) {
     ReloadSignal reload;
     allow_many_files();
     http::ServerOptions server_settings = server_options(arguments);
-    std::optional<serve::AccessLog> log = access_log(arguments);
-    serve::GateOptions gate_settings = gate_options(arguments, log ? &*log : nullptr);
-    warn_of_strangers(server_settings.host, gate_settings);
     Machine machine(arguments.globals());
     const TextModel text_model = text_model_argument(
         arguments,
         arguments.has("--context") ? arguments.integer("--context", 2, int64_t(1) << 24) : 0);
+    // Once there is a model: a wrong name makes no file.
+    std::optional<serve::AccessLog> log = access_log(arguments);
+    serve::GateOptions gate_settings = gate_options(arguments, log ? &*log : nullptr);
+    warn_of_strangers(server_settings.host, gate_settings);
     serve::Metrics metrics(model_name(arguments));
     serve::Service service(machine.context(), text_model.model, text_model.tokenizer,
                            service_options(arguments, text_model, metrics));
