@@ -110,4 +110,9 @@ std::optional<http::Response> CrossOrigin::preflight(const http::Request& reques
     return http::Response{.status = 200, .content_type = "", .headers = std::move(headers)};
 }
 
+bool CrossOrigin::refuses(const http::Request& request) const {
+    return request.method == "POST" && request.header("Sec-Fetch-Site") == "cross-site" &&
+           headers(request).empty();
+}
+
 }  // namespace hadal::serve

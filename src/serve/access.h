@@ -46,6 +46,9 @@ class CrossOrigin {
     Headers headers(const http::Request& request) const;
     /// The answer to a browser that asks first; nothing if it is not such a request.
     std::optional<http::Response> preflight(const http::Request& request) const;
+    /// Whether it comes from a page that is none of the origins and asks for work. Browsers send
+    /// some requests of such pages without asking first, and only keep the answers from them.
+    bool refuses(const http::Request& request) const;
 
   private:
     std::vector<std::string> origins_;

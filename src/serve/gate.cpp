@@ -98,6 +98,9 @@ void Gate::handle(std::shared_ptr<http::Exchange> exchange) {
     CrossOrigin::Headers headers = options_.cross_origin.headers(request);
     std::shared_ptr<void> place;
     try {
+        if (options_.cross_origin.refuses(request)) {
+            throw ApiError(403, "pages of this origin may not use the server (--cors-origin)");
+        }
         check_key(request);
         place = take_place(request);
     } catch (const ApiError& error) {

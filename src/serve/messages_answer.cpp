@@ -192,6 +192,7 @@ std::unique_ptr<Answer> messages_answer(AnswerHead head, Reply reply, int64_t pr
 std::string messages_error(const ApiError& error) {
     std::string_view type = "invalid_request_error";
     if (error.status() == 401) type = "authentication_error";
+    if (error.status() == 403) type = "permission_error";
     if (error.status() == 404) type = "not_found_error";
     if (error.status() == 413) type = "request_too_large";
     if (error.status() == 429) type = "rate_limit_error";

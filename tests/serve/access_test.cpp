@@ -67,6 +67,23 @@ TEST_CASE("access: pages of origins that are not named get no headers") {
     CHECK(one.headers(http::Request{}).empty());  // no browser asks
 }
 
+TEST_CASE("access: a page of another origin cannot have work done without reading the answer") {
+    const CrossOrigin one({"https://a.example"});
+    http::Request request = with_header("Origin", "https://b.example");
+    request.method = "POST";
+    CHECK(!one.refuses(request));  // no browser: it would have said where the page is from
+    request.headers.emplace_back("Sec-Fetch-Site", "cross-site");
+    CHECK(one.refuses(request));
+    request.headers[0].second = "https://a.example";
+    CHECK(!one.refuses(request));
+    request.headers = {{"Origin", "https://b.example"}, {"Sec-Fetch-Site", "same-origin"}};
+    CHECK(!one.refuses(request));  // behind a proxy with a name of its own
+    request.headers = {{"Sec-Fetch-Site", "cross-site"}};
+    CHECK(one.refuses(request));
+    request.method = "GET";
+    CHECK(!one.refuses(request));  // a link to the page
+}
+
 TEST_CASE("access: a browser that asks first is told what it may send") {
     const CrossOrigin one({"https://a.example"});
     http::Request request = with_header("Origin", "https://a.example");

@@ -112,6 +112,19 @@ TEST_CASE("gate: other origins' pages find their header on answers, streams and 
     CHECK(served.ask("OPTIONS", "/v1/completions")->response().status == 200);
 }
 
+TEST_CASE("gate: a page of another origin gets no work done") {
+    GateFixture served;
+    http::Request request;
+    request.method = "POST";
+    request.path = "/v1/completions";
+    request.body = kShort;
+    request.headers = {{"Origin", "https://b.example"}, {"Sec-Fetch-Site", "cross-site"}};
+    const auto exchange = std::make_shared<FakeExchange>(std::move(request));
+    served.gate.handle(exchange);
+    CHECK(exchange->response().status == 403);
+    CHECK(served.service.engine().stats().prompt_tokens == 0);
+}
+
 TEST_CASE("gate: one open request too many hears 429, and its place comes back") {
     GateFixture served({.open_requests = 2});
     const auto first = served.ask("POST", "/v1/completions", kLong);
