@@ -35,10 +35,9 @@ constexpr int64_t kBytes = int64_t(512) << 20;  // of each kind of weights
 using Clock = std::chrono::steady_clock;
 
 /// Median seconds of each kind of work, taken in turns.
-std::vector<double> medians(const std::vector<std::function<void()>>& works) {
-    constexpr int kTurns = 9;
+std::vector<double> medians(const std::vector<std::function<void()>>& works, int turns) {
     std::vector<std::vector<double>> times(works.size());
-    for (int turn = 0; turn <= kTurns; ++turn) {
+    for (int turn = 0; turn <= turns; ++turn) {
         for (size_t i = 0; i < works.size(); ++i) {
             const auto begin = Clock::now();
             works[i]();
@@ -48,8 +47,8 @@ std::vector<double> medians(const std::vector<std::function<void()>>& works) {
     }
     std::vector<double> result;
     for (auto& each : times) {
-        std::nth_element(each.begin(), each.begin() + kTurns / 2, each.end());
-        result.push_back(each[kTurns / 2]);
+        std::nth_element(each.begin(), each.begin() + turns / 2, each.end());
+        result.push_back(each[size_t(turns) / 2]);
     }
     return result;
 }
@@ -79,31 +78,31 @@ class Bench {
         Tensor x = Tensor::zeros({rows, shape.in}, DType::bf16);
         for (bf16& value : x.values<bf16>()) value = to_bf16(0.5f);
         const Tensor y = Tensor::zeros({rows, shape.out}, DType::bf16);
-        const auto times =
-            medians({[&] { read_everything(); },
-                     [&] {
-                         run(shape, 2 * shape.in * shape.out, [&](int64_t at) {
-                             return ops::Product{x, view(at, shape, DType::bf16), y};
-                         });
-                     },
-                     [&] {
-                         run(shape, shape.in * shape.out,
-                             [&](int64_t at) { return ops::ProductW8A16{x, fp8(at, shape), y}; });
-                     },
-                     [&] {
-                         run(shape, shape.in * shape.out / 2,
-                             [&](int64_t at) { return ops::ProductInt4{x, int4(at, shape), y}; });
-                     },
-                     [&] {
-                         run_int8(
-                             shape, x, shape.in * shape.out / 2,
-                             [&](int64_t at) { return int4(at, shape); }, y);
-                     },
-                     [&] {
-                         run_int8(
-                             shape, x, shape.in * shape.out,
-                             [&](int64_t at) { return int8(at, shape); }, y);
-                     }});
+        const auto times = medians(
+            {[&] { read_everything(); },
+             [&] {
+                 run(shape, 2 * shape.in * shape.out,
+                     [&](int64_t at) { return ops::Product{x, view(at, shape, DType::bf16), y}; });
+             },
+             [&] {
+                 run(shape, shape.in * shape.out,
+                     [&](int64_t at) { return ops::ProductW8A16{x, fp8(at, shape), y}; });
+             },
+             [&] {
+                 run(shape, shape.in * shape.out / 2,
+                     [&](int64_t at) { return ops::ProductInt4{x, int4(at, shape), y}; });
+             },
+             [&] {
+                 run_int8(
+                     shape, x, shape.in * shape.out / 2,
+                     [&](int64_t at) { return int4(at, shape); }, y);
+             },
+             [&] {
+                 run_int8(
+                     shape, x, shape.in * shape.out, [&](int64_t at) { return int8(at, shape); },
+                     y);
+             }},
+            rows > 16 ? 3 : 9);
         const double bytes = double(kBytes);
         const double read = bytes / times[0] * 1e-9;
         // A tenth of INT4 is scales, which are read here from a memory of their own.
@@ -112,8 +111,8 @@ class Bench {
         };
         std::printf(
             "{\"isa\":\"%s\",\"threads\":%d,\"case\":\"%s\",\"rows\":%lld,\"read_gb_per_s\":%.1f,"
-            "\"bf16_share\":%.2f,\"fp8_share\":%.2f,\"int4_share\":%.2f,"
-            "\"w4a8_share\":%.2f,\"w8a8_share\":%.2f}\n",
+            "\"bf16_share\":%.3f,\"fp8_share\":%.3f,\"int4_share\":%.3f,"
+            "\"w4a8_share\":%.3f,\"w8a8_share\":%.3f}\n",
             name(context_.isa).data(), threads_.size(), shape.name, (long long)rows, read,
             bytes / times[1] * 1e-9 / read, bytes / times[2] * 1e-9 / read,
             share_with_scales(3, 0.125), share_with_scales(4, 0.125), share_with_scales(5, 0.0625));
@@ -187,12 +186,15 @@ int run_all(std::span<const std::string_view> arguments) {
     const auto has = [&](std::string_view word) {
         return std::find(arguments.begin(), arguments.end(), word) != arguments.end();
     };
-    const bool one = has("one"), all = arguments.size() == size_t(one);
+    const bool one = has("one"), many = has("512");
+    const bool all = arguments.size() == size_t(one) + size_t(many);
+    const std::vector<int64_t> rows =
+        many ? std::vector<int64_t>{512} : std::vector<int64_t>{1, 4, 16};
     for (const Isa isa : available_isas()) {
         if (all ? isa == Isa::portable : !has(name(isa))) continue;
         Bench bench(isa, one ? 1 : 0);
         for (const Case& shape : kCases) {
-            for (const int64_t rows : {1, 4, 16}) bench.measure(shape, rows);
+            for (const int64_t each : rows) bench.measure(shape, each);
         }
     }
     return 0;
