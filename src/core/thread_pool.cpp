@@ -8,6 +8,7 @@
 #include <fstream>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 
 #if defined(__x86_64__)
@@ -20,6 +21,9 @@ namespace {
 
 // About 20 µs. Longer spinning would starve another process's threads on a shared machine.
 constexpr int kSpins = 2000;
+// Then about 50 µs in which anybody else may have the processor, and nobody has to wake this
+// thread: the parts of a step that one thread does alone end within that, and waking takes longer.
+constexpr int kYields = 100;
 
 void pause_briefly() {
 #if defined(__x86_64__)
@@ -33,6 +37,11 @@ uint32_t wait_for_change(const std::atomic<uint32_t>& value, uint32_t old) {
         const uint32_t now = value.load(std::memory_order_acquire);
         if (now != old) return now;
         pause_briefly();
+    }
+    for (int i = 0; i < kYields; ++i) {
+        std::this_thread::yield();
+        const uint32_t now = value.load(std::memory_order_acquire);
+        if (now != old) return now;
     }
     for (;;) {
         value.wait(old, std::memory_order_acquire);
