@@ -69,6 +69,8 @@ std::vector<int32_t> Prompter::ids(const Json& messages, const Json& tools,
         const Json& content = messages.back()["content"];
         if (content.is_string()) cut_behind(pieces, content.get_ref<const std::string&>());
     }
+    const size_t bytes = text_of(pieces).size();
+    if (bytes > options.most_bytes) throw PromptTooLong(bytes);
     return encode(tokenizer_, pieces);
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <vector>
@@ -16,6 +18,23 @@ struct PromptOptions {
     bool ask = true;                    // end where the assistant's answer begins
     bool continue_last = false;         // the last message is the beginning of the answer
     std::optional<bool> thinking = {};  // the template's own habit if nothing is said
+    size_t most_bytes = std::numeric_limits<size_t>::max();  // then PromptTooLong
+};
+
+/// The prompt's text is too long to be looked at.
+class PromptTooLong : public std::exception {
+  public:
+    explicit PromptTooLong(size_t bytes) : bytes_(bytes) {}
+
+    const char* what() const noexcept override {
+        return "the prompt is too long";
+    }
+    size_t bytes() const {
+        return bytes_;
+    }
+
+  private:
+    size_t bytes_;
 };
 
 class Prompter {

@@ -20,8 +20,11 @@ struct ServedModel {
     std::vector<int32_t> stop_ids = {};  // that end a text
     int64_t num_ids = 0;                 // ids below this are chosen
     int64_t most_tokens = 0;             // prompt and answer together
+    size_t most_prompt_bytes = 0;        // a longer text has more tokens, whatever it says
     int64_t created = 0;                 // seconds since 1970
 
+    /// From most_tokens and the tokenizer's longest token.
+    void limit_prompts();
     /// ApiError 404 for a name that is not served; an empty one is any.
     void check_name(const std::string& wanted) const;
 };

@@ -93,6 +93,7 @@ Service::Service(Context& context, const model::Model& model, const text::Tokeni
     served_.stop_ids = text_options.stop_ids;
     served_.num_ids = text_options.num_ids;
     served_.most_tokens = loop_.most_tokens();
+    served_.limit_prompts();
     ticker_ = std::jthread([this](const std::stop_token& stop) { tick(stop); });
 }
 

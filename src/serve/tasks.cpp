@@ -43,6 +43,22 @@ infer::Request engine_request(const TextRequest& request, const ServedModel& mod
     return result;
 }
 
+/// Tokenising takes time and memory: none of it for what cannot fit.
+[[noreturn]] void refuse_bytes(size_t bytes, const ServedModel& model, const std::string& param) {
+    throw ApiError(
+        400,
+        concat("This model's maximum context length is ", model.most_tokens, " tokens, but '",
+               param, "' has ", bytes, " bytes, which are more. Shorten the prompt."),
+        param, "context_length_exceeded");
+}
+
+void check_bytes(const Prompt& prompt, const ServedModel& model, const std::string& param) {
+    const auto* text = std::get_if<std::string>(&prompt);
+    if (text != nullptr && text->size() > model.most_prompt_bytes) {
+        refuse_bytes(text->size(), model, param);
+    }
+}
+
 /// A prompt's ids are in the vocabulary and leave room for a token. `param` names it.
 void check_prompt(const std::vector<int32_t>& ids, const ServedModel& model,
                   const std::string& param, int64_t max_tokens) {
@@ -208,9 +224,12 @@ std::vector<int32_t> chat_prompt(const ChatRequest& request, const ServedModel& 
             ? nlohmann::ordered_json(*request.tools)
             : nlohmann::ordered_json();
     try {
-        return model.prompter.ids(
-            *request.messages, tools,
-            {.continue_last = request.continue_last, .thinking = request.thinking});
+        return model.prompter.ids(*request.messages, tools,
+                                  {.continue_last = request.continue_last,
+                                   .thinking = request.thinking,
+                                   .most_bytes = model.most_prompt_bytes});
+    } catch (const chat::PromptTooLong& error) {
+        refuse_bytes(error.bytes(), model, "messages");
     } catch (const Error& error) {
         if (error.exit_status() != 2) throw;
         throw ApiError::field("messages", error.what());
@@ -227,12 +246,14 @@ GenerationTask completion_task(const CompletionRequest& request, const ServedMod
     GenerationTask task{.stops = request.stops, .stream = request.stream};
     std::vector<std::vector<int32_t>> prompts;
     std::vector<std::string> echoes;
+    if (request.suffix) check_bytes(*request.suffix, model, "suffix");
     for (size_t i = 0; i < request.prompts.size(); ++i) {
         const Prompt& prompt = request.prompts[i];
-        prompts.push_back(request.suffix ? fill_in_prompt(prompt, request, model)
-                                         : ids_of_prompt(prompt, request, model));
         const std::string param =
             request.prompts.size() == 1 ? "prompt" : concat("prompt[", i, "]");
+        check_bytes(prompt, model, param);
+        prompts.push_back(request.suffix ? fill_in_prompt(prompt, request, model)
+                                         : ids_of_prompt(prompt, request, model));
         check_prompt(prompts.back(), model, param, request.max_tokens.value_or(0));
         if (request.echo) echoes.push_back(echo_of(prompt, model));
         for (int64_t j = 0; j < request.best_of; ++j) {

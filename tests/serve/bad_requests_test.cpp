@@ -146,6 +146,36 @@ TEST_CASE("bad requests: a prompt beyond the context has OpenAI's code") {
     CHECK(json::parse(chat.body)["error"]["param"] == "messages");
 }
 
+TEST_CASE("bad requests: what is too long in bytes is refused before anybody tokenises it") {
+    test::ServedFixture served;
+    const std::string huge(4 << 20, ' ');
+    const auto error = [&](const std::string& path, const json& body) {
+        const http::Response response = served.answer(path, body.dump());
+        CHECK(response.status == 400);
+        json told = json::parse(response.body)["error"];
+        CHECK(told["code"] == "context_length_exceeded");
+        CHECK(told["message"].get<std::string>().find("bytes") != std::string::npos);
+        return told["param"].get<std::string>();
+    };
+    CHECK(error("/v1/completions", {{"prompt", huge}}) == "prompt");
+    CHECK(error("/v1/completions", {{"prompt", {"a", huge}}}) == "prompt[1]");
+    CHECK(error("/v1/completions", {{"prompt", "a"}, {"suffix", huge}}) == "suffix");
+    CHECK(error("/v1/chat/completions", {{"messages", {{{"role", "user"}, {"content", huge}}}}}) ==
+          "messages");
+    // A long text of long tokens, which just fits, is read.
+    size_t longest = 0;
+    std::string token;
+    for (int32_t id = 0; id < served.tokenizer.vocab_size(); ++id) {
+        const std::string_view bytes = served.tokenizer.token_bytes(id);
+        longest = std::max(longest, bytes.size());
+        if (!served.tokenizer.is_special(id) && bytes.size() > token.size()) token = bytes;
+    }
+    std::string text;
+    for (int i = 0; i < 500; ++i) text += token;
+    REQUIRE(text.size() <= 512 * longest);
+    CHECK(served.answer("/v1/completions", json({{"prompt", text}}).dump()).status == 200);
+}
+
 TEST_CASE("bad requests: fields that nobody knows are passed over") {
     test::ServedFixture served;
     const json body = {{"prompt", "a"},          {"store", true},     {"metadata", {{"a", 1}}},
