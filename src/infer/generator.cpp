@@ -13,6 +13,9 @@ Request request_of(std::span<const int32_t> prompt, const GenerateOptions& optio
             .grammar = options.grammar};
 }
 
+/// Rows of a step where nobody else waits: an expert's weights serve more tokens.
+constexpr int64_t kStepTokens = 2048;
+
 }  // namespace
 
 Generator::Generator(Context& context, const model::Model& model)
@@ -24,6 +27,7 @@ Engine& Generator::engine(const GenerateOptions& options) {
     const EngineOptions wanted = {
         .cache_bytes = pages * cache_page_bytes(model_, options.fp8_cache),
         .max_sequences = 1,
+        .max_step_tokens = kStepTokens,
         .draft_tokens = draft_tokens,
         .draft_source = options.draft_source,
         .adaptive_drafts = options.adaptive_drafts,
