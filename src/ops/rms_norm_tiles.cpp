@@ -39,7 +39,7 @@ void rms_norm_tiles(Context& context, const Tensor& x, const Tensor& w, double e
                                            .r = r.data_as<float>() + t,
                                            .hidden = width},
                                           0, count);
-            for (int64_t i = 0; i < count; ++i) to.quantize<isa>(rows + i * stride, t + i);
+            to.quantize<isa>(rows, stride, t, count);
         }
     };
     cpu::with_isa(context.isa, [&]<Isa isa>() {

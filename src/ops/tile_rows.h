@@ -21,17 +21,19 @@ class TileRows {
     explicit TileRows(const formats::TiledMatrix& q)
         : TileRows(q, formats::TiledMatrix(q)) {}  // a handle: the memory is the caller's
 
+    /// Rows row … row + count − 1, whose values lie `stride` apart.
     template <Isa isa>
-    void quantize(const bf16* values,  // [columns]
-                  int64_t row) const {
+    void quantize(const bf16* values, int64_t stride, int64_t row, int64_t count) const {
         cpu::quantize_row_tiles<isa, bf16>(
-            {values, columns_, codes_ + row * codes_stride_, columns_, 1, columns_}, width_, rule_,
-            scale_ + row * scale_stride_, 0);
+            {values, stride, codes_ + row * codes_stride_, codes_stride_, count, columns_}, width_,
+            rule_, scale_ + row * scale_stride_, scale_stride_);
     }
     template <Isa isa>
-    void dequantize(int64_t row, bf16* values) const {  // [columns]
-        cpu::dequantize_row<isa>(codes_ + row * codes_stride_, rule_.code,
-                                 scale_ + row * scale_stride_, width_, columns_, values);
+    void dequantize(int64_t row, int64_t count, bf16* values, int64_t stride) const {
+        for (int64_t i = row; i < row + count; ++i, values += stride) {
+            cpu::dequantize_row<isa>(codes_ + i * codes_stride_, rule_.code,
+                                     scale_ + i * scale_stride_, width_, columns_, values);
+        }
     }
 
     /// Asks for the row's codes, which will be written, or read.

@@ -173,7 +173,9 @@ class Quotients512 {
 /// A tile of 128 values in a row, the report's. False if something is unusual or small, nothing
 /// written.
 template <class Format>
-inline bool write_row_tile_128(const bf16* from, const ScaleRule& rule, uint8_t* to, float* scale) {
+__attribute__((always_inline)) inline bool write_row_tile_128(const bf16* from,
+                                                              const ScaleRule& rule, uint8_t* to,
+                                                              float* scale) {
     const __m512i magnitude = _mm512_set1_epi16(0x7FFF);
     __m512i x[4], bits[4];
 #pragma GCC unroll 4
