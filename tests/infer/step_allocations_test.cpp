@@ -1,5 +1,6 @@
 // "No heap allocation in a decode step." Counts every `operator new` of this program, whichever
-// thread calls it, while engines run: the operator is replaced for all tests of this folder.
+// thread calls it, while engines run: the operator is replaced for all tests of this folder, in
+// every form whose memory an `operator delete` below gives back (the sanitizers check the pairs).
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
@@ -18,10 +19,15 @@ namespace {
 
 std::atomic<int64_t> allocations{0};
 
-void* counted(size_t bytes, size_t alignment) {
+/// Null where there is no memory.
+void* counted_or_null(size_t bytes, size_t alignment) {
     allocations.fetch_add(1, std::memory_order_relaxed);
     const size_t rounded = (std::max<size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
-    if (void* memory = std::aligned_alloc(alignment, rounded)) return memory;
+    return std::aligned_alloc(alignment, rounded);
+}
+
+void* counted(size_t bytes, size_t alignment) {
+    if (void* memory = counted_or_null(bytes, alignment)) return memory;
     throw std::bad_alloc();
 }
 
@@ -32,6 +38,12 @@ void* operator new(size_t bytes) {
 }
 void* operator new(size_t bytes, std::align_val_t alignment) {
     return counted(bytes, size_t(alignment));
+}
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+    return counted_or_null(bytes, alignof(std::max_align_t));
+}
+void* operator new(size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+    return counted_or_null(bytes, size_t(alignment));
 }
 void operator delete(void* memory) noexcept {
     std::free(memory);
