@@ -109,13 +109,15 @@ void Trainer::init_model() {
     } else {
         const auto files = checkpoint::HuggingFace::open(recipe_.init_from);
         model::ModelConfig stored = recipe_.model;
-        stored.packed_weights = model::stored_config(files).packed_weights;  // where its weights are
+        stored.packed_weights =
+            model::stored_config(files).packed_weights;  // where its weights are
         model_.weights = model::load_weights(stored, files, recipe_.precision());
         // What was loaded may be a read-only view of the file.
         for (const model::Parameter& p : model::parameters(recipe_.model, model_.weights)) {
             *p.tensor = p.tensor->clone();
         }
-        if (recipe_.model.tie_word_embeddings) model_.weights.lm_head.weight = model_.weights.embed_tokens;
+        if (recipe_.model.tie_word_embeddings)
+            model_.weights.lm_head.weight = model_.weights.embed_tokens;
         model::quantize_linears(context_, recipe_.model, recipe_.precision(), model_.weights);
     }
     model_.config = recipe_.model;
@@ -261,7 +263,8 @@ model::Model Trainer::average_model() {
         *averaged[i].tensor = Tensor::uninitialized(averaged[i].shape, now[i].tensor->dtype());
         ops::convert(context_, states[next++].average, *averaged[i].tensor);
     }
-    if (recipe_.model.tie_word_embeddings) average.weights.lm_head.weight = average.weights.embed_tokens;
+    if (recipe_.model.tie_word_embeddings)
+        average.weights.lm_head.weight = average.weights.embed_tokens;
     model::quantize_linears(context_, recipe_.model, recipe_.precision(), average.weights);
     return average;
 }
