@@ -14,11 +14,6 @@
 namespace hadal::ops::cpu {
 namespace {
 
-struct PackedTile {
-    __m256i codes[2][2];  // [two groups][half]
-    __m256i start[2];     // −bias·Σ a of INT4, in every word of the group's lane
-};
-
 template <int kBits>
 void pack_token(const int8_t* x, int64_t in, PackedTile* to) {
     for (int64_t i = 0; i < in; i += 128, ++to) {

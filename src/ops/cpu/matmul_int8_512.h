@@ -21,12 +21,6 @@
 namespace hadal::ops::cpu {
 namespace {
 
-/// A token's codes of a tile in the order of the weight's, and where its sums start.
-struct PackedTile {
-    __m512i codes[2];
-    __m512i start;
-};
-
 /// Where byte i of half h of lane g stands in a tile of activations.
 template <int kBits>
 __m512i order_of_half(int half) {

@@ -1,10 +1,11 @@
 // What integer products of few tokens share on AVX2 and AVX-512: the weight goes from memory to the
 // registers once, as many of its rows side by side as a register has lanes, up to four tokens at a
 // time. Included by matmul_int8.cpp through the header of its instruction set, which has
-//     struct PackedTile          a token's codes of 128 weights, in the order of the weight's
 //     pack_token<bits>(…)        a token's activations so
 //     add_tile<bits, tokens, whole>(…)  adds a tile's part to the sums
 #pragma once
+
+#include <immintrin.h>
 
 #include "ops/cpu/matmul_ahead.h"
 #include "ops/cpu/matmul_int8.h"
@@ -21,7 +22,18 @@ constexpr int64_t kInt8MostTokens = 4;
 // tile's own loads need (from 0.70 to 0.85 of the read bandwidth, INT8).
 constexpr int64_t kFetches = 4;
 
-struct PackedTile;
+/// A token's codes of 128 weights in the order of the weight's, and where its sums start.
+#if defined(__AVX512VNNI__)
+struct PackedTile {
+    __m512i codes[2];
+    __m512i start;
+};
+#else
+struct PackedTile {
+    __m256i codes[2][2];  // [two groups][half]
+    __m256i start[2];     // −bias·Σ a of INT4, in every word of the group's lane
+};
+#endif
 
 /// Rows of the weight side by side; rows behind its end repeat the last.
 struct RowBlock {
