@@ -1,5 +1,6 @@
 #include "ops/matmul.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "ops/cpu/dispatch.h"
@@ -12,6 +13,8 @@ namespace hadal::ops {
 namespace {
 
 using Form = ProductForm;
+
+constexpr int64_t kFewRows = 32;  // of x
 
 cpu::MatmulProduct checked(Form form, bool add, const Product& product) {
     const Tensor& left = product.left;
@@ -92,7 +95,6 @@ void exchange_operands(cpu::MatmulProduct& product) {
 /// Cuts the products, some into their exchanged form; the plan lives in the workspace.
 MatmulPlan make_plan(Context& context, const Choice& choice, Form form,
                      std::span<cpu::MatmulProduct> products) {
-    constexpr int64_t kFewRows = 32;
     MatmulPlan plan(context.workspace, int64_t(products.size()));
     for (size_t i = 0; i < products.size(); ++i) {
         cpu::MatmulProduct& product = products[i];
@@ -101,10 +103,9 @@ MatmulPlan make_plan(Context& context, const Choice& choice, Form form,
         }
         plan.set(i, {product.m, product.n, product.k}, choice.limits(product));
     }
-    // Some tiles for each thread, for balance; but a weight gradient's tile packs both operands
-    // over all tokens, which only large tiles are worth.
-    const int threads = context.threads.size();
-    plan.cut(threads == 1 ? 1 : form == Form::tn ? threads : 3 * threads);
+    const bool streams = std::ranges::all_of(
+        products, [](const cpu::MatmulProduct& p) { return std::min(p.m, p.n) <= kFewRows; });
+    plan.cut(tiles_wanted(context.threads.size(), form == Form::tn, streams));
     return plan;
 }
 

@@ -12,6 +12,8 @@ namespace {
 
 enum class Form { nt, nn, tn };
 
+constexpr int64_t kFewRows = 32;  // of x
+
 cpu::Code code_of(DType dtype) {
     return dtype == DType::f8_e4m3   ? cpu::Code::e4m3
            : dtype == DType::f8_e5m2 ? cpu::Code::e5m2
@@ -131,7 +133,6 @@ void exchange_operands(cpu::Fp8Product& product) {
 
 template <class List>
 void run(Context& context, Form form, bool add, const List& list) {
-    constexpr int64_t kFewRows = 32;
     if (list.empty()) return;
     const DType out = result_type(list[0]);
     const Choice choice = choose(context.isa, out);
@@ -149,7 +150,9 @@ void run(Context& context, Form form, bool add, const List& list) {
         plan.set(i, {products[i].m, products[i].n, products[i].k}, choice.limits(products[i]));
     }
     const int threads = context.threads.size();
-    plan.cut(threads == 1 ? 1 : form == Form::tn ? threads : 3 * threads);
+    const bool streams = std::ranges::all_of(
+        products, [](const cpu::Fp8Product& p) { return std::min(p.m, p.n) <= kFewRows; });
+    plan.cut(tiles_wanted(threads, form == Form::tn, streams));
     const int64_t bytes = plan.scratch_bytes();
     const auto memory = context.workspace.take<std::byte>(bytes * threads);
     const auto scratch = context.workspace.take<cpu::Fp8Scratch>(threads);

@@ -21,6 +21,15 @@ struct PlannedTile {
     cpu::MatmulTile tile{};
 };
 
+/// Into how many tiles to cut products: some for each thread, for balance, and more where few rows
+/// stream their weights (a quarter more speed on shapes S and M7): nothing is packed for a tile
+/// there. But a tile of a weight gradient packs both operands over all tokens, which only large
+/// ones are worth.
+inline int tiles_wanted(int threads, bool is_weight_gradient, bool streams) {
+    if (threads == 1) return 1;
+    return is_weight_gradient ? threads : streams ? 8 * threads : 3 * threads;
+}
+
 /// Lives in the workspace's memory. set() every product, then cut().
 class MatmulPlan {
   public:

@@ -229,7 +229,9 @@ class TileProduct {
             pack_columns();
             pack_rows();
             plan_ahead();
-            const int64_t parts = (pack_end_ - k + kMultiplied - 1) / kMultiplied;
+            // A single block across: its rows are multiplied once, as memory gives them.
+            const int64_t most = blocks_across() > 1 ? kMultiplied : most_k;
+            const int64_t parts = (pack_end_ - k + most - 1) / most;
             const int64_t part =
                 parts <= 1 ? most_k : round_up((pack_end_ - k + parts - 1) / parts, kStep);
             for (int64_t i = k; i < pack_end_ || i == 0; i += part) {
