@@ -94,7 +94,7 @@ std::span<cpu::LatentTask<T>> tasks_of(Context& context, const cpu::LatentSizes&
 template <class T>
 std::span<cpu::LatentPiece> groups_of(Workspace& workspace,
                                       std::span<const cpu::LatentTask<T>> tasks) {
-    constexpr int64_t kRows = cpu::kLatentRows, kSplit = cpu::kLatentSplit;
+    constexpr int64_t kRows = cpu::kLatentRows;
     int64_t count = 0;
     for (const auto& task : tasks)
         count += (task.query_count * task.sizes.heads + kRows - 1) / kRows;
@@ -109,7 +109,7 @@ std::span<cpu::LatentPiece> groups_of(Workspace& workspace,
                               .first_row = first,
                               .row_count = row_count,
                               .split = 0,
-                              .split_end = (seen + kSplit - 1) / kSplit};
+                              .split_end = cpu::latent_splits(seen)};
         }
     }
     return groups;
@@ -150,8 +150,10 @@ void run_splits(Context& context, std::span<const cpu::LatentTask<T>> tasks,
             pieces[next++].split = split;
         }
     }
+    // The last splits are the long ones: they come first, so that short ones fill what is left.
     context.threads.parallel_ranges(splits, 1, [&](int64_t begin, int64_t end, int thread) {
-        for (int64_t i = begin; i < end; ++i) {
+        for (int64_t j = begin; j < end; ++j) {
+            const int64_t i = splits - 1 - j;
             const cpu::LatentPiece& piece = pieces[size_t(i)];
             cpu::attention_latent_split<isa>(tasks[size_t(piece.sequence)], piece,
                                              scratch.data() + thread * bytes,

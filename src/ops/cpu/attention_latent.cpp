@@ -16,7 +16,8 @@ namespace hadal::ops::cpu {
 
 namespace {
 
-static_assert(kLatentSplit % kKeyBlock == 0, "a split is a whole number of key blocks");
+static_assert(kShortLatentSplit % kKeyBlock == 0 && kLongLatentSplit % kKeyBlock == 0,
+              "a split is a whole number of key blocks");
 
 // Values are interleaved by pairs of keys within 128-bit lanes, 32 channels at a time. The two
 // panels that this gives hold channels 0–3, 8–11, … and 4–7, 12–15, …; store_row puts them back.
@@ -195,14 +196,14 @@ void attend_split(const LatentTask<T>& task, const LatentPiece& piece, int64_t s
     QueryRows<T>& rows = scratch.rows;
     int64_t seen[kLatentRows];
     for (int64_t r = 0; r < rows.count; ++r) seen[r] = task.seen(piece.first_row + r);
-    const int64_t split_end = (split + 1) * kLatentSplit, most = seen[rows.count - 1];
+    const int64_t split_end = latent_split_begin(split + 1), most = seen[rows.count - 1];
     const int64_t end = most < split_end ? most : split_end;
     reset(rows);
     const bool by_key = scores_by_key(rows);
     if (by_key) {
         pack_transposed<T>(rows.q, rows.k_stride, kPanel, rows.k_depth, scratch.q_panel);
     }
-    for (int64_t block = split * kLatentSplit; block < end; block += kKeyBlock) {
+    for (int64_t block = latent_split_begin(split); block < end; block += kKeyBlock) {
         const int64_t keys = end - block < kKeyBlock ? end - block : kKeyBlock;
         load_keys(task, block, keys, scratch);
         if (by_key) turn_scores(scratch);

@@ -1,10 +1,10 @@
 // What the kernels of attention_latent are given by ops/attention_latent.cpp: a sequence, and which
 // rows and keys of it.
 //
-// A row is one head of one query: row = query·heads + head. Keys are taken in splits of
-// kLatentSplit, counted from the cache's first row; each split is attended to on its own and the
-// splits are merged in rising order. So a thread may take one split or all of them, and the bits
-// are the same.
+// A row is one head of one query: row = query·heads + head. Keys are taken in splits that begin at
+// the same keys whatever the sequence (latent_split_begin); each split is attended to on its own
+// and the splits are merged in rising order. So a thread may take one split or all of them, and the
+// bits are the same.
 #pragma once
 
 #include <cstddef>
@@ -16,9 +16,28 @@
 
 namespace hadal::ops::cpu {
 
-constexpr int64_t kLatentRows = 128;   // rows that share one reading of the keys: one query of V3
-constexpr int64_t kLatentSplit = 512;  // keys; a multiple of the block in attention_softmax.h
-constexpr int64_t kLatentPage = 64;    // rows of the cache that lie one after the other
+constexpr int64_t kLatentRows = 128;  // rows that share one reading of the keys: one query of V3
+constexpr int64_t kLatentPage = 64;   // rows of the cache that lie one after the other
+
+// Splits of the first keys are short, so that threads share a context that is not long: one thread
+// reads the cache at a quarter of the memory's speed. Later ones are long: merging them costs more
+// than the last thread's wait. Both are multiples of the block in attention_softmax.h.
+constexpr int64_t kShortLatentSplit = 128;
+constexpr int64_t kShortLatentSplits = 8;
+constexpr int64_t kLongLatentSplit = 512;
+
+/// The key that a split begins with.
+constexpr int64_t latent_split_begin(int64_t split) {
+    const int64_t rest = split - kShortLatentSplits;
+    return rest <= 0 ? split * kShortLatentSplit
+                     : kShortLatentSplits * kShortLatentSplit + rest * kLongLatentSplit;
+}
+/// Splits that hold the first `keys`.
+constexpr int64_t latent_splits(int64_t keys) {
+    const int64_t rest = keys - kShortLatentSplits * kShortLatentSplit;
+    return rest <= 0 ? (keys + kShortLatentSplit - 1) / kShortLatentSplit
+                     : kShortLatentSplits + (rest + kLongLatentSplit - 1) / kLongLatentSplit;
+}
 
 struct LatentSizes {
     int64_t heads, rank, rope;
