@@ -153,7 +153,7 @@ TEST_CASE("attention_latent: agrees with plain loops in double") {
         {{1, 1}},
         {{0, 0}, {5, 5}, {7, 0}, {37, 1}},
         {{130, 3}, {128, 1}, {129, 40}},
-        {{1025, 2}, {2060, 1}}};
+        {{1024, 1}, {1025, 2}, {1537, 1}, {2060, 1}}};  // where short splits end and long ones
     for (const auto& [dtype, bound] : precisions) {
         for (const Sizes& sizes :
              {Sizes{1, 3, 2}, Sizes{5, 24, 6}, Sizes{16, 32, 16}, Sizes{3, 96, 32}}) {
