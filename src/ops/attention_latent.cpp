@@ -160,17 +160,20 @@ void run_splits(Context& context, std::span<const cpu::LatentTask<T>> tasks,
                                              partials.data() + i * partial);
         }
     });
-    context.threads.parallel_ranges(
-        int64_t(groups.size()) * cpu::kLatentRows, 16, [&](int64_t begin, int64_t end, int thread) {
-            for (int64_t i = begin; i < end; ++i) {
-                const size_t g = size_t(i / cpu::kLatentRows);
-                const int64_t r = i % cpu::kLatentRows;
-                if (r >= groups[g].row_count) continue;
-                cpu::attention_latent_merge<isa>(tasks[size_t(groups[g].sequence)], groups[g], r,
-                                                 partials.data() + first_pieces[g] * partial,
-                                                 scratch.data() + thread * bytes);
-            }
-        });
+    // Rows are numbered through the groups: where each group's end.
+    const auto ends = context.workspace.take<int64_t>(int64_t(groups.size()));
+    int64_t rows = 0;
+    for (size_t g = 0; g < groups.size(); ++g) ends[g] = rows += groups[g].row_count;
+    const int64_t grain = std::clamp<int64_t>(rows / context.threads.size(), 1, 16);
+    context.threads.parallel_ranges(rows, grain, [&](int64_t begin, int64_t end, int thread) {
+        for (int64_t i = begin; i < end; ++i) {
+            const auto g = size_t(std::ranges::upper_bound(ends, i) - ends.begin());
+            const int64_t r = i - (ends[g] - groups[g].row_count);
+            cpu::attention_latent_merge<isa>(tasks[size_t(groups[g].sequence)], groups[g], r,
+                                             partials.data() + first_pieces[g] * partial,
+                                             scratch.data() + thread * bytes);
+        }
+    });
 }
 
 template <Isa isa, class T>
