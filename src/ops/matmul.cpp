@@ -1,6 +1,5 @@
 #include "ops/matmul.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "ops/cpu/dispatch.h"
@@ -13,8 +12,6 @@ namespace hadal::ops {
 namespace {
 
 using Form = ProductForm;
-
-constexpr int64_t kFewRows = 32;  // of x
 
 cpu::MatmulProduct checked(Form form, bool add, const Product& product) {
     const Tensor& left = product.left;
@@ -103,9 +100,7 @@ MatmulPlan make_plan(Context& context, const Choice& choice, Form form,
         }
         plan.set(i, {product.m, product.n, product.k}, choice.limits(product));
     }
-    const bool streams = std::ranges::all_of(
-        products, [](const cpu::MatmulProduct& p) { return std::min(p.m, p.n) <= kFewRows; });
-    plan.cut(tiles_wanted(context.threads.size(), form == Form::tn, streams));
+    plan.cut(tiles_wanted(context.threads.size(), form == Form::tn, plan.has_few_rows()));
     return plan;
 }
 

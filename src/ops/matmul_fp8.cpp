@@ -12,8 +12,6 @@ namespace {
 
 enum class Form { nt, nn, tn };
 
-constexpr int64_t kFewRows = 32;  // of x
-
 cpu::Code code_of(DType dtype) {
     return dtype == DType::f8_e4m3   ? cpu::Code::e4m3
            : dtype == DType::f8_e5m2 ? cpu::Code::e5m2
@@ -150,9 +148,7 @@ void run(Context& context, Form form, bool add, const List& list) {
         plan.set(i, {products[i].m, products[i].n, products[i].k}, choice.limits(products[i]));
     }
     const int threads = context.threads.size();
-    const bool streams = std::ranges::all_of(
-        products, [](const cpu::Fp8Product& p) { return std::min(p.m, p.n) <= kFewRows; });
-    plan.cut(tiles_wanted(threads, form == Form::tn, streams));
+    plan.cut(tiles_wanted(threads, form == Form::tn, plan.has_few_rows()));
     const int64_t bytes = plan.scratch_bytes();
     const auto memory = context.workspace.take<std::byte>(bytes * threads);
     const auto scratch = context.workspace.take<cpu::Fp8Scratch>(threads);

@@ -42,6 +42,11 @@ int64_t MatmulPlan::cut(Planned& product, double tile_cost) {
     return product.m_tiles * ((p.n + product.n_size - 1) / product.n_size);
 }
 
+bool MatmulPlan::has_few_rows() const {
+    return std::ranges::all_of(
+        products_, [](const Planned& p) { return std::min(p.size.m, p.size.n) <= kFewRows; });
+}
+
 void MatmulPlan::cut(int tiles) {
     double total_cost = 0;
     for (const Planned& p : products_) total_cost += cost(p.size);

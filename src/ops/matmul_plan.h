@@ -21,6 +21,9 @@ struct PlannedTile {
     cpu::MatmulTile tile{};
 };
 
+/// Rows of x up to which a weight is streamed: it is read once, as it lies, and x is packed.
+inline constexpr int64_t kFewRows = 32;
+
 /// Into how many tiles to cut products: some for each thread, for balance, and more where few rows
 /// stream their weights (a quarter more speed on shapes S and M7): nothing is packed for a tile
 /// there. But a tile of a weight gradient packs both operands over all tokens, which only large
@@ -39,6 +42,8 @@ class MatmulPlan {
     void set(size_t product, const MatmulSize& size, const cpu::MatmulLimits& limits) {
         products_[product] = {.size = size, .limits = limits};
     }
+    /// Whether every product that was set has few rows or columns.
+    bool has_few_rows() const;
     /// Into about `tiles` tiles, more where the kernel cannot take such large ones.
     void cut(int tiles);
 
