@@ -29,7 +29,7 @@ function(hadal_isa_kernels name)
   endif()
   set(flags_avx2 -mavx2 -mfma -mf16c -mbmi2)
   set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vbmi -mavx512bf16
-                   -mavx512vnni -mprefer-vector-width=512)
+                   -mavx512vnni -mgfni -mprefer-vector-width=512)
   set(flags_amx ${flags_avx512} -mamx-tile -mamx-bf16 -mamx-int8)
   file(GLOB kernels CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cpu/*.cpp)
   foreach(isa IN LISTS isas)

@@ -155,12 +155,8 @@ void run(Context& context, Form form, bool add, const List& list) {
     for (int i = 0; i < threads; ++i) scratch[size_t(i)] = {.memory = memory.data() + i * bytes};
     context.threads.parallel_ranges(plan.count(), 1, [&](int64_t begin, int64_t end, int thread) {
         for (int64_t i = begin; i < end; ++i) {
-            cpu::Fp8Scratch& mine = scratch[size_t(thread)];
             const PlannedTile now = plan.at(i);
-            const PlannedTile next = plan.at(i + threads);  // if all are equally fast
-            mine.next_product = next.product < 0 ? nullptr : &products[size_t(next.product)];
-            mine.next_tile = next.tile;
-            choice.kernel(products[size_t(now.product)], now.tile, mine);
+            choice.kernel(products[size_t(now.product)], now.tile, scratch[size_t(thread)]);
         }
     });
 }

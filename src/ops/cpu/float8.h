@@ -40,18 +40,46 @@ constexpr uint16_t decoded_magnitude(Code code, int magnitude) {
 }
 
 /// The two bytes of each magnitude's value, apart.
+///
+/// Of normal numbers they are also sums of bits of the code, without carries: the exponent's offset
+/// is 2^b − 2^a, which turns the upper bit of an exponent into itself and the bits between into its
+/// opposite. `*_rows` hold which bits of the code make up each bit of a byte, as the instruction
+/// that multiplies bytes with a matrix of bits wants them; `inverted` are those of the upper byte
+/// that are turned over.
 struct DecodeTable {
     alignas(64) uint8_t low[128] = {};
     uint8_t high[128] = {};
+    uint64_t low_rows = 0;
+    uint64_t high_rows = 0;
+    uint8_t inverted = 0;
+    uint8_t least_normal = 0;
+    uint8_t most_normal = 0;
 
     constexpr explicit DecodeTable(Code code) {
         for (int i = 0; i < 128; ++i) {
             low[i] = uint8_t(decoded_magnitude(code, i));
             high[i] = uint8_t(decoded_magnitude(code, i) >> 8);
         }
+        const int fraction = code == Code::e4m3 ? 3 : 2;
+        least_normal = uint8_t(1 << fraction);
+        most_normal = code == Code::e4m3 ? 0x7E : 0x7B;
+        // Bits of the code to bits of a bf16: fraction, lower exponent, its upper bit, sign.
+        for (int i = 0; i < 6; ++i) copy_bit(i, 7 - fraction + i);
+        for (int to = 13 - fraction; to < 14; ++to) {
+            copy_bit(6, to);
+            inverted = uint8_t(inverted | 1 << (to - 8));
+        }
+        copy_bit(6, 14);
+        copy_bit(7, 15);
     }
     constexpr uint16_t operator[](uint8_t code) const {
         return uint16_t(low[code & 0x7F] | (high[code & 0x7F] | (code & 0x80)) << 8);
+    }
+
+  private:
+    constexpr void copy_bit(int from, int to) {
+        uint64_t& rows = to < 8 ? low_rows : high_rows;
+        rows |= uint64_t(1) << from << 8 * (7 - to % 8);
     }
 };
 
@@ -60,36 +88,61 @@ constexpr DecodeTable kE5M2Table{Code::e5m2};
 
 #if defined(__AVX512VBMI__)
 
-/// 64 codes at a time: the lower and the upper byte of each value are looked up in a table of 128
-/// bytes, two registers. The lookups ignore the sign, which is put back.
+/// 64 codes at a time. Where all are normal numbers, two products with matrices of bits give both
+/// bytes of each value; other codes, rare in weights and activations, are looked up.
 class Decoder512 {
   public:
-    explicit Decoder512(const DecodeTable& table) {
-        for (int i = 0; i < 2; ++i) {
-            low_[i] = _mm512_load_si512(table.low + 64 * i);
-            high_[i] = _mm512_load_si512(table.high + 64 * i);
-        }
-    }
+    explicit Decoder512(const DecodeTable& table)
+        : table_(&table),
+          low_rows_(_mm512_set1_epi64(int64_t(table.low_rows))),
+          high_rows_(_mm512_set1_epi64(int64_t(table.high_rows))),
+          inverted_(_mm512_set1_epi8(char(table.inverted))),
+          least_(_mm512_set1_epi8(char(-2 * table.least_normal))),
+          normals_(_mm512_set1_epi8(char(2 * (table.most_normal - table.least_normal)))) {}
 
-    /// values[0] receives the values of codes 0 … 31.
-    void decode(__m512i codes, __m512i (&values)[2]) const {
+    /// `first` receives the values of codes 0 … 31.
+    void decode(__m512i codes, __m512i& first, __m512i& second) const {
         const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);  // for the unpacking
-        decode_lanes(_mm512_permutexvar_epi64(order, codes), values[0], values[1]);
+        decode_lanes(_mm512_permutexvar_epi64(order, codes), first, second);
     }
 
     /// Within each 128-bit lane, `first` receives the lower eight values and `second` the upper.
     void decode_lanes(__m512i codes, __m512i& first, __m512i& second) const {
-        const __m512i low = _mm512_permutex2var_epi8(low_[0], codes, low_[1]);
-        __m512i high = _mm512_permutex2var_epi8(high_[0], codes, high_[1]);
-        constexpr int kOrAnd = 0xF8;  // a | (b & c)
-        high = _mm512_ternarylogic_epi64(high, codes, _mm512_set1_epi8(char(0x80)), kOrAnd);
+        // Doubled, a code has lost its sign; less than the least is more than the most.
+        const __m512i above = _mm512_add_epi8(_mm512_add_epi8(codes, codes), least_);
+        __m512i low = _mm512_gf2p8affine_epi64_epi8(codes, low_rows_, 0);
+        __m512i high =
+            _mm512_xor_si512(_mm512_gf2p8affine_epi64_epi8(codes, high_rows_, 0), inverted_);
+        if (_mm512_cmpgt_epu8_mask(above, normals_) != 0) [[unlikely]] {
+            const Bytes found = look_up(*table_, codes);
+            low = found.low;
+            high = found.high;
+        }
         first = _mm512_unpacklo_epi8(low, high);
         second = _mm512_unpackhi_epi8(low, high);
     }
 
   private:
-    __m512i low_[2];
-    __m512i high_[2];
+    struct Bytes {
+        __m512i low;
+        __m512i high;
+    };
+    [[gnu::noinline, gnu::cold]] static Bytes look_up(const DecodeTable& table, __m512i codes) {
+        const auto of = [&](const uint8_t* bytes) {
+            return _mm512_permutex2var_epi8(_mm512_load_si512(bytes), codes,
+                                            _mm512_load_si512(bytes + 64));
+        };
+        constexpr int kOrAnd = 0xF8;  // a | (b & c)
+        return {of(table.low), _mm512_ternarylogic_epi64(of(table.high), codes,
+                                                         _mm512_set1_epi8(char(0x80)), kOrAnd)};
+    }
+
+    const DecodeTable* table_;
+    __m512i low_rows_;
+    __m512i high_rows_;
+    __m512i inverted_;
+    __m512i least_;
+    __m512i normals_;
 };
 
 #endif
@@ -134,7 +187,7 @@ inline __m256i decode_e4m3(__m128i codes) {
     const Decoder512 decoder(table);
     for (; i + 64 <= n; i += 64) {
         __m512i values[2];
-        decoder.decode(_mm512_loadu_si512(codes + i), values);
+        decoder.decode(_mm512_loadu_si512(codes + i), values[0], values[1]);
         _mm512_storeu_si512(to + i, values[0]);
         _mm512_storeu_si512(to + i + 32, values[1]);
     }

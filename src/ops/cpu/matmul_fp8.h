@@ -19,6 +19,10 @@ struct Fp8Scales {
     int64_t k_stride = 0;
     int64_t free_tile = 1;
     int64_t k_tile = 1;
+
+    float at(int64_t free, int64_t k) const {
+        return data == nullptr ? 1 : data[free / free_tile * free_stride + k / k_tile * k_stride];
+    }
 };
 
 /// An operand seen as [free, k].
@@ -54,9 +58,6 @@ struct Fp8Scratch {
     const Fp8Product* packed_product = nullptr;
     int64_t packed_begin = 0;
     int64_t packed_count = 0;
-    const Fp8Product* next_product =
-        nullptr;  // what this thread will probably be given next: worth fetching
-    MatmulTile next_tile{};
 };
 
 /// Vector registers: one block of k after another, codes to bf16, their product by matmul_tile,

@@ -490,26 +490,24 @@ class Fp8Rows {
     static bool can_read(const Fp8Product& product) {
         const Fp8Scales& scales = product.a.scales;
         return product.c_transposed && product.a.code == Code::e4m3 && product.a.k_contiguous &&
-               product.b.k_contiguous && product.block == kPromoted && product.k > 0 &&
+               product.b.k_contiguous && product.block == kUnit && product.k > 0 &&
                (scales.data == nullptr || scales.free_tile % kBlock == 0 ||
                 scales.free_tile >= product.m);
     }
 
-    void decode(int64_t row, int64_t rows, int64_t k, int64_t count, std::byte* to) const {
-        constexpr int64_t kAhead = 128;  // two lines on, which are in L2 already
-        const uint8_t* codes = codes_of(row, k);
-        const Decoder512 decoder = decoder_;  // in registers: the stores cannot reach it
-        const __mmask64 mask = first_bytes(count);
-        for (int64_t i = 0; i < rows; ++i, to += 64, codes += weight_.stride) {
-            _mm_prefetch(codes + kAhead, _MM_HINT_T0);
-            __m512i values[2];
-            decoder.decode(_mm512_maskz_loadu_epi8(mask, codes), values);
-            _mm512_store_si512(to, values[0]);
-            _mm512_store_si512(to + kTileBytes, values[1]);
-        }
+    int64_t rows_in_page() const {
+        return cpu::rows_in_page(weight_.stride);
     }
-    RowsAhead ahead(int64_t row, int64_t count, int64_t k, int64_t k_end, int64_t steps) const {
-        return {{codes_of(row, k), weight_.stride, count, k_end - k, steps}, {}};
+    void decode(const SomeRows& some, int64_t k, int64_t count, std::byte* to) const {
+        if (count == kUnit) {
+            decode(some, k, to,
+                   [](const uint8_t* codes, int64_t) { return _mm512_loadu_si512(codes); });
+            return;
+        }
+        const __mmask64 masks[2] = {first_bytes(count), first_bytes(count - 64)};
+        decode(some, k, to, [&](const uint8_t* codes, int64_t half) {
+            return _mm512_maskz_loadu_epi8(masks[half], codes);
+        });
     }
     float scale(int64_t row, int64_t k) const {
         float scale;
@@ -518,6 +516,24 @@ class Fp8Rows {
     }
 
   private:
+    static constexpr int64_t kAhead = 256;  // from L2, where the processor has put it
+
+    template <class Load>
+    __attribute__((always_inline)) void decode(const SomeRows& some, int64_t k, std::byte* to,
+                                               const Load& load) const {
+        const uint8_t* codes = codes_of(some.begin, k);
+        const int64_t stride = some.apart * weight_.stride;
+        const Decoder512 decoder = decoder_;  // in registers: the stores cannot reach it
+        for (int64_t i = 0; i < some.count; ++i, to += 64, codes += stride) {
+            _mm_prefetch(codes + kAhead, _MM_HINT_T0);
+            _mm_prefetch(codes + kAhead + 64, _MM_HINT_T0);
+            __m512i values[4];
+            decoder.decode(load(codes, 0), values[0], values[1]);
+            decoder.decode(load(codes + 64, 1), values[2], values[3]);
+            for (int64_t j = 0; j < 4; ++j) _mm512_store_si512(to + j * kTileBytes, values[j]);
+        }
+    }
+
     const uint8_t* codes_of(int64_t row, int64_t k) const {
         return static_cast<const uint8_t*>(weight_.data) + row * weight_.stride + k;
     }
@@ -529,6 +545,10 @@ class Fp8Rows {
 /// Rows of x, in bf16 or in codes, which become columns.
 struct Fp8Columns {
     Fp8Operand x;
+
+    bool has_scales() const {
+        return x.scales.data != nullptr;
+    }
 
     void pack(int64_t begin, int64_t count, int64_t k, int64_t k_end, std::byte* to,
               int64_t width) const {
@@ -543,16 +563,9 @@ template <class Out>
 void multiply_narrow(const Fp8Product& product, const MatmulTile& tile, Fp8Scratch& scratch) {
     const Fp8Rows rows(product.a);
     const Fp8Columns columns{product.b};
-    RowsAhead next;
-    if (const Fp8Product* after = scratch.next_product;
-        after != nullptr && Fp8Rows::can_read(*after)) {
-        next = Fp8Rows(after->a).ahead(scratch.next_tile.m_begin,
-                                       least(kBlock, scratch.next_tile.m_count), 0, after->k,
-                                       (after->k + kUnit - 1) / kUnit);
-    }
     NarrowProduct<Fp8Rows, Fp8Columns, Out> narrow(
         rows, columns, {static_cast<Out*>(product.c), product.c_stride, product.add}, tile,
-        product.k, next, narrow_buffers(scratch.memory));
+        product.k, narrow_buffers(scratch.memory));
     const bool is_packed = scratch.packed_product == &product &&
                            scratch.packed_begin == tile.n_begin &&
                            scratch.packed_count == tile.n_count;
@@ -565,7 +578,7 @@ void multiply_narrow(const Fp8Product& product, const MatmulTile& tile, Fp8Scrat
 }  // namespace
 
 MatmulLimits matmul_fp8_amx_limits(const Fp8Product& product) {
-    if (Fp8Rows::can_read(product)) return narrow_limits();
+    if (Fp8Rows::can_read(product)) return narrow_limits(rows_in_page(product.a.stride));
     return {.m_step = kBlock,
             .n_step = kBlock,
             .m_most = kMostSide,

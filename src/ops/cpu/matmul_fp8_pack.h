@@ -17,7 +17,7 @@ inline const DecodeTable& table_of(Code code) {
     return code == Code::e5m2 ? kE5M2Table : kE4M3Table;
 }
 inline __mmask64 first_bytes(int64_t count) {
-    return count >= 64 ? ~0ull : (1ull << count) - 1;
+    return count >= 64 ? ~0ull : count <= 0 ? 0 : (1ull << count) - 1;
 }
 
 /// Decodes up to 32 rows of an operand into tiles [16][32], step after step of k, for the first 16
@@ -66,14 +66,14 @@ class RowDecoder {
         const int64_t later = 32 * x_->stride;  // of the 32 rows that are decoded next
         for (; left >= 64; left -= 64, codes += 64, to += 2 * 1024) {
             __m512i values[2];
-            decoder.decode(_mm512_loadu_si512(codes), values);
+            decoder.decode(_mm512_loadu_si512(codes), values[0], values[1]);
             _mm512_store_si512(to, values[0]);
             _mm512_store_si512(to + 1024, values[1]);
             _mm_prefetch(codes + later, _MM_HINT_T0);
         }
         if (left > 0) {
             __m512i values[2];
-            decoder.decode(_mm512_maskz_loadu_epi8(first_bytes(left), codes), values);
+            decoder.decode(_mm512_maskz_loadu_epi8(first_bytes(left), codes), values[0], values[1]);
             _mm512_store_si512(to, values[0]);
             if (left > 32) _mm512_store_si512(to + 1024, values[1]);
         }

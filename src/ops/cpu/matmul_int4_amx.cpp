@@ -20,25 +20,27 @@ class Int4Rows {
 
     explicit Int4Rows(const MatmulOperand& weight) : weight_(weight) {}
 
-    void decode(int64_t row, int64_t rows, int64_t k, int64_t count, std::byte* to) const {
-        const int32_t* codes = words(row, k);
-        const bf16* scale = scales(row, k);
-        if (count < 64) return decode_edge(codes, scale, rows, count, to);
+    static int64_t rows_in_page() {
+        return 1;  // decoding takes longer than reading
+    }
+    void decode(const SomeRows& some, int64_t k, int64_t count, std::byte* to) const {
+        const int32_t* codes = words(some.begin, k);
+        const bf16* scale = scales(some.begin, k);
+        const int64_t scales_ahead = kBlock * weight_.scale_stride;  // the next rows'
         const Int4Decoder decoder = decoder_;  // in registers: the stores cannot reach it
-        for (int64_t i = 0; i < rows; ++i, to += 64) {
+        for (int64_t i = 0; i < some.count; ++i, to += 64) {
             _mm_prefetch(codes + kAhead, _MM_HINT_T0);
-            __m512i values[2];
-            decoder.decode_two(codes, scale, values);
-            _mm512_store_si512(to, values[0]);
-            _mm512_store_si512(to + kTileBytes, values[1]);
+            _mm_prefetch(scale + scales_ahead, _MM_HINT_T0);
+            if (count == kUnit) {
+                decode_64(decoder, codes, scale, to);
+                decode_64(decoder, codes + 8, scale + 2, to + 2 * kTileBytes);
+            } else {
+                decode_int4(decoder_, codes, scale, count / kInt4Group, reinterpret_cast<bf16*>(to),
+                            kTileBytes / int64_t(sizeof(bf16)));
+            }
             codes += weight_.stride;
             scale += weight_.scale_stride;
         }
-    }
-    RowsAhead ahead(int64_t row, int64_t count, int64_t k, int64_t k_end, int64_t steps) const {
-        return {
-            ahead_of(weight_, row, count, k, k_end, steps),
-            {scales(row, k), weight_.scale_stride * 2, count, (k_end - k) / kInt4Group * 2, steps}};
     }
     static float scale(int64_t, int64_t) {
         return 1;
@@ -47,13 +49,12 @@ class Int4Rows {
   private:
     static constexpr int64_t kAhead = 32;  // words: two lines on, which are in L2 already
 
-    void decode_edge(const int32_t* codes, const bf16* scale, int64_t rows, int64_t count,
-                     std::byte* to) const {
-        for (int64_t i = 0; i < rows; ++i, to += 64) {
-            decode_int4(decoder_, codes + i * weight_.stride, scale + i * weight_.scale_stride,
-                        count / kInt4Group, reinterpret_cast<bf16*>(to),
-                        kTileBytes / int64_t(sizeof(bf16)));
-        }
+    static void decode_64(const Int4Decoder& decoder, const int32_t* codes, const bf16* scale,
+                          std::byte* to) {
+        __m512i values[2];
+        decoder.decode_two(codes, scale, values);
+        _mm512_store_si512(to, values[0]);
+        _mm512_store_si512(to + kTileBytes, values[1]);
     }
     const int32_t* words(int64_t row, int64_t k) const {
         return static_cast<const int32_t*>(weight_.data) + row * weight_.stride + k / 8;
@@ -70,6 +71,10 @@ class Int4Rows {
 struct Bf16Columns {
     MatmulOperand x;
 
+    static bool has_scales() {
+        return false;
+    }
+
     void pack(int64_t begin, int64_t count, int64_t k, int64_t k_end, std::byte* to,
               int64_t width) const {
         pack_strip<bf16>(x, begin, count, k, k_end, reinterpret_cast<uint32_t*>(to), width,
@@ -81,24 +86,17 @@ struct Bf16Columns {
 }  // namespace
 
 MatmulLimits matmul_int4_amx_limits() {
-    return narrow_limits();
+    return narrow_limits(1);
 }
 
 template <class Out>
 void matmul_int4_amx_tile(const MatmulProduct& product, const MatmulTile& tile,
                           MatmulScratch& scratch) {
     const Int4Rows rows(product.a);
-    RowsAhead next;
-    if (const MatmulProduct* after = scratch.next_product;
-        after != nullptr && after->a.scale != nullptr) {
-        next = Int4Rows(after->a).ahead(scratch.next_tile.m_begin,
-                                        least(kBlock, scratch.next_tile.m_count), 0, after->k,
-                                        (after->k + kUnit - 1) / kUnit);
-    }
     const Bf16Columns columns{product.b};
     NarrowProduct<Int4Rows, Bf16Columns, Out> narrow(
         rows, columns, {static_cast<Out*>(product.c), product.c_stride, product.add}, tile,
-        product.k, next, narrow_buffers(scratch.memory));
+        product.k, narrow_buffers(scratch.memory));
     const bool is_packed = scratch.packed_product == &product &&
                            scratch.packed_begin == tile.n_begin &&
                            scratch.packed_count == tile.n_count;
