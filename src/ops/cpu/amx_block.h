@@ -37,7 +37,7 @@ struct BlockShape {
 };
 
 /// Tile registers 0–3 hold sums [row tile][column tile], 4–5 rows, 6–7 columns.
-void configure(const BlockShape& shape) {
+[[maybe_unused]] void configure(const BlockShape& shape) {
     TileConfiguration configuration;
     const auto set = [&](int tile, int64_t rows, int64_t columns) {
         configuration.rows[tile] = uint8_t(rows > 0 ? rows : 1);

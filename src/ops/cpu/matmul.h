@@ -86,4 +86,9 @@ template <class Out>
 void matmul_int4_amx_tile(const MatmulProduct& product, const MatmulTile& tile,
                           MatmulScratch& scratch);
 
+/// The same where a has few rows and b is stored [k, n], if they fit.
+bool matmul_few_amx_fits(const MatmulProduct& product);
+template <class Out>
+void matmul_few_amx_tile(const MatmulProduct& product, const MatmulTile& tile);
+
 }  // namespace hadal::ops::cpu

@@ -541,6 +541,7 @@ MatmulLimits matmul_amx_limits(const MatmulProduct& product) {
 template <class Out>
 void matmul_amx_tile(const MatmulProduct& product, const MatmulTile& tile, MatmulScratch& scratch) {
     if (product.a.scale != nullptr) return matmul_int4_amx_tile<Out>(product, tile, scratch);
+    if (matmul_few_amx_fits(product)) return matmul_few_amx_tile<Out>(product, tile);
     TileProduct<Out>(product, tile, scratch).compute();
 }
 template void matmul_amx_tile<bf16>(const MatmulProduct&, const MatmulTile&, MatmulScratch&);
