@@ -197,6 +197,8 @@ void AttentionMla::compress(Context& context, const Operand& x, const Tensor& po
     LinearList list(&context.workspace);
     if (config_.q_lora_rank > 0) {
         list.push_back({x, weights_.q_a_proj, saved.q_a});  // [tokens, q_lora_rank], eq. 6
+    } else {
+        list.push_back({x, weights_.q_proj, saved.q});  // [tokens, heads·qk_head_dim]
     }
     list.push_back({x, weights_.kv_a_proj_with_mqa, saved.ckv});  // [tokens, latent], eq. 1, 3
     Linear::forward(context, list);
@@ -214,12 +216,10 @@ void AttentionMla::norm_latents(Context& context, AttentionSaved& saved) const {
          saved.c_normed, saved.c_r);
 }
 
-void AttentionMla::project_query(Context& context, const Operand& x, const Tensor& positions,
-                                 const Tensor& cos_sin, AttentionSaved& saved) const {
+void AttentionMla::project_query(Context& context, const Tensor& positions, const Tensor& cos_sin,
+                                 AttentionSaved& saved) const {
     if (config_.q_lora_rank > 0) {
         weights_.q_b_proj.forward(context, saved.q_a_normed, saved.q);  // [tokens, q], eq. 7, 8
-    } else {
-        weights_.q_proj.forward(context, x, saved.q);  // [tokens, heads·qk_head_dim]
     }
     ops::rotary(context, saved.q, query_rotary(config_), cos_sin, positions,
                 ops::RotaryDirection::forward);
@@ -229,7 +229,7 @@ void AttentionMla::forward(Context& context, const SequenceLayout& layout, const
                            AttentionSaved& saved, Tensor& y) const {
     compress(context, x, layout.positions, layout.cos_sin, saved);
     norm_latents(context, saved);
-    project_query(context, x, layout.positions, layout.cos_sin, saved);
+    project_query(context, layout.positions, layout.cos_sin, saved);
     weights_.kv_b_proj.forward(context, saved.c_normed, saved.kv);  // [tokens, kv], eq. 2, 5
     ops::attention_prefill(context, {saved.q, saved.kv, rope_part(config_, saved.ckv)},
                            layout.starts, attention_shape(config_),
@@ -241,7 +241,8 @@ void AttentionMla::forward(Context& context, const SequenceLayout& layout, const
 void AttentionMla::recompute(Context& context, const SequenceLayout& layout, const Operand& x,
                              AttentionSaved& saved) const {
     norm_latents(context, saved);
-    project_query(context, x, layout.positions, layout.cos_sin, saved);
+    if (config_.q_lora_rank == 0) weights_.q_proj.forward(context, x, saved.q);
+    project_query(context, layout.positions, layout.cos_sin, saved);
     weights_.kv_b_proj.forward(context, saved.c_normed, saved.kv);  // [tokens, kv]
     restore(context, saved.o_kept, saved.o.values);
 }
@@ -250,7 +251,7 @@ void AttentionMla::forward_cached(Context& context, const CachedLayout& layout, 
                                   AttentionSaved& saved, Tensor& y) const {
     compress(context, x, layout.positions, layout.cos_sin, saved);
     norm_latents(context, saved);
-    project_query(context, x, layout.positions, layout.cos_sin, saved);
+    project_query(context, layout.positions, layout.cos_sin, saved);
     append_latents(context, config_, layout, saved);
 
     for (const CachedRows& rows : layout.sequences) attend_expanded(context, layout, rows, saved);

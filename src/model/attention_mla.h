@@ -91,8 +91,8 @@ class AttentionMla {
     void compress(Context& context, const Operand& x, const Tensor& positions,
                   const Tensor& cos_sin, AttentionSaved& saved) const;
     void norm_latents(Context& context, AttentionSaved& saved) const;
-    void project_query(Context& context, const Operand& x, const Tensor& positions,
-                       const Tensor& cos_sin, AttentionSaved& saved) const;
+    void project_query(Context& context, const Tensor& positions, const Tensor& cos_sin,
+                       AttentionSaved& saved) const;
     void attend_expanded(Context& context, const CachedLayout& layout, const CachedRows& rows,
                          AttentionSaved& saved) const;
     void attend_absorbed(Context& context, const CachedLayout& layout, AttentionSaved& saved) const;

@@ -111,12 +111,13 @@ void Experts::forward(Context& context, const Operand& x, ExpertsSaved& saved, T
     if (has_shared) shared.append_projections(x, saved.shared, list);
     Linear::forward(context, list);  // [rows, moe_intermediate], twice
     swiglu(context, {saved.gate, saved.up, saved.row_weight}, saved.product);
-    if (has_shared) shared.finish(context, saved.shared, y);
+    if (has_shared) FeedForward::activate(context, saved.shared);
     Tensor rows =  // [rows, hidden]
         context.workspace.take({saved.row_source.count(), config_.hidden_size}, y.dtype());
     list.clear();
+    if (has_shared) shared.append_down(saved.shared, y, list);
     add_products(experts, &FeedForwardWeights::down_proj, saved, saved.product, rows, list);
-    Linear::forward(context, list);  // [rows, hidden]
+    Linear::forward(context, list);  // [rows, hidden], and y += the shared experts'
     ops::combine_rows(context, rows, saved.slot_row, /*add=*/true, y);
 }
 

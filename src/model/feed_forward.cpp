@@ -32,7 +32,8 @@ void FeedForward::forward(Context& context, const Operand& x, FeedForwardSaved& 
     LinearList list(&context.workspace);
     append_projections(x, saved, list);
     Linear::forward(context, list);
-    finish(context, saved, y);
+    activate(context, saved);
+    weights_.down_proj.forward_add(context, saved.product, y);  // [tokens, hidden]
 }
 
 void FeedForward::append_projections(const Operand& x, FeedForwardSaved& saved,
@@ -41,9 +42,13 @@ void FeedForward::append_projections(const Operand& x, FeedForwardSaved& saved,
     list.push_back({x, weights_.up_proj, saved.up.values});      // [tokens, intermediate]
 }
 
-void FeedForward::finish(Context& context, FeedForwardSaved& saved, Tensor& y) const {
+void FeedForward::activate(Context& context, FeedForwardSaved& saved) {
     swiglu(context, {saved.gate, saved.up, Tensor()}, saved.product);
-    weights_.down_proj.forward_add(context, saved.product, y);  // [tokens, hidden]
+}
+
+void FeedForward::append_down(const FeedForwardSaved& saved, const Tensor& y,
+                              LinearList& list) const {
+    list.push_back({saved.product, weights_.down_proj, y, /*add=*/true});  // [tokens, hidden]
 }
 
 void FeedForward::recompute(Context& context, FeedForwardSaved& saved) const {

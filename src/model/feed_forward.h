@@ -34,10 +34,12 @@ class FeedForward {
 
     /// Adds to y [tokens, hidden], which holds the residual.
     void forward(Context& context, const Operand& x, FeedForwardSaved& saved, Tensor& y) const;
-    /// The same in two parts. The first appends the products of gate and up to a list, which the
-    /// caller runs together with others of the same operand; the second does the rest.
+    /// The same in parts, whose products the caller runs together with others: those of gate and
+    /// up are appended to a list; activate makes their product; and that of down is appended, which
+    /// adds to y.
     void append_projections(const Operand& x, FeedForwardSaved& saved, LinearList& list) const;
-    void finish(Context& context, FeedForwardSaved& saved, Tensor& y) const;
+    static void activate(Context& context, FeedForwardSaved& saved);
+    void append_down(const FeedForwardSaved& saved, const Tensor& y, LinearList& list) const;
 
     /// Fills again what forward left in memory that layers share: the product, from gate and up.
     void recompute(Context& context, FeedForwardSaved& saved) const;

@@ -118,7 +118,7 @@ std::vector<ops::Product> products_of(std::span<const LinearRows> list) {
     std::vector<ops::Product> products;
     products.reserve(list.size());
     for (const LinearRows& rows : list) {
-        products.push_back({rows.operand.values, rows.linear.weight, rows.result});
+        products.push_back({rows.operand.values, rows.linear.weight, rows.result, rows.add});
     }
     return products;
 }
@@ -171,15 +171,15 @@ void bf16_products(Context& context, std::span<const LinearRows> list) {
     std::pmr::vector<ops::ProductW8A16> of_tiles(&context.workspace);
     std::pmr::vector<ops::ProductInt4> of_int4(&context.workspace);
     std::pmr::vector<ops::ProductInt8> of_integers(&context.workspace);
-    for (const auto& [x, linear, y] : list) {
+    for (const auto& [x, linear, y, add] : list) {
         if (linear.int8_activations) {
-            of_integers.push_back({activations.of(x.values), integers_of(linear), y});
+            of_integers.push_back({activations.of(x.values), integers_of(linear), y, add});
         } else if (is_int4(linear)) {
-            of_int4.push_back({x.values, linear.int4, y});
+            of_int4.push_back({x.values, linear.int4, y, add});
         } else if (is_codes_only(linear)) {
-            of_tiles.push_back({x.values, linear.codes, y});
+            of_tiles.push_back({x.values, linear.codes, y, add});
         } else {
-            of_values.push_back({x.values, linear.weight, y});
+            of_values.push_back({x.values, linear.weight, y, add});
         }
     }
     ops::matmul_nt(context, of_values);
@@ -198,8 +198,8 @@ void fp8_products(Context& context, std::span<const LinearRows> list,
     std::vector<ops::ProductFp8> products;
     products.reserve(list.size());
     for (const LinearRows& rows : list) {
-        products.push_back(
-            {quantizer.along_columns(rows.operand), rows.linear.*weight_codes, rows.result});
+        products.push_back({quantizer.along_columns(rows.operand), rows.linear.*weight_codes,
+                            rows.result, rows.add});
     }
     quantizer.run();
     multiply(products);

@@ -94,6 +94,7 @@ struct LinearRows {
     Operand operand;       // x, or d_y
     const Linear& linear;  // lives longer than the list
     Tensor result;         // y, or d_x
+    bool add = false;      // to what the result holds
 };
 /// In the workspace's memory.
 using LinearList = std::pmr::vector<LinearRows>;

@@ -113,7 +113,7 @@ void run(Context& context, Form form, bool add, std::span<const Product> list) {
         if (list[i].left.dtype() != types.in || list[i].result.dtype() != types.out) {
             throw Error(Error::Kind::internal, "matmul: the products of a list differ in type");
         }
-        products[i] = checked(form, add, list[i]);
+        products[i] = checked(form, add || list[i].add, list[i]);
     }
     run_products(context, types, products);
 }

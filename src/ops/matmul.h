@@ -25,6 +25,7 @@ struct Product {
     Tensor left;
     Tensor right;
     Tensor result;
+    bool add = false;  // to what the result holds, rounding once
 };
 
 /// y = x·wᵀ, the forward pass.   x [tokens, in], w [out, in], y [tokens, out]

@@ -141,7 +141,7 @@ void run(Context& context, Form form, bool add, const List& list) {
         if (result_type(list[i]) != out) {
             throw Error(Error::Kind::internal, "matmul: the products of a list differ in type");
         }
-        products[i] = checked(form, add, list[i]);
+        products[i] = checked(form, add || list[i].add, list[i]);
         if (choice.streams_rows && form == Form::nt && products[i].m <= kFewRows) {
             exchange_operands(products[i]);
         }

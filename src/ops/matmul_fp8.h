@@ -31,6 +31,7 @@ struct ProductFp8 {
     TiledMatrix left;
     TiledMatrix right;
     Tensor result;
+    bool add = false;  // to what the result holds, rounding once
 };
 
 /// y = x·wᵀ.   x [tokens, in], w [out, in], y [tokens, out] bf16 or f32
@@ -58,6 +59,7 @@ struct ProductW8A16 {
     Tensor x;       // [tokens, in] bf16
     TiledMatrix w;  // [out, in]
     Tensor y;       // [tokens, out] bf16 or f32
+    bool add = false;
 };
 void matmul_nt(Context& context, const Tensor& x, const TiledMatrix& w, Tensor& y);
 void matmul_nt(Context& context, std::span<const ProductW8A16> products);

@@ -35,7 +35,7 @@ void run(Context& context, bool add, std::span<const ProductInt4> list) {
         if (list[i].y.dtype() != out) {
             throw Error(Error::Kind::internal, "matmul: the products of a list differ in type");
         }
-        products[i] = checked(add, list[i]);
+        products[i] = checked(add || list[i].add, list[i]);
     }
     run_products(context, {.form = ProductForm::nt, .in = DType::bf16, .out = out}, products);
 }

@@ -20,6 +20,7 @@ struct ProductInt4 {
     Tensor x;      // [tokens, in] bf16
     Int4Matrix w;  // [out, in]
     Tensor y;      // [tokens, out] bf16 or f32
+    bool add = false;
 };
 
 void matmul_nt(Context& context, const Tensor& x, const Int4Matrix& w, Tensor& y);

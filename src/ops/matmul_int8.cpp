@@ -76,7 +76,7 @@ void run(Context& context, bool add, std::span<const ProductInt8> list) {
         if (list[i].y.dtype() != out) {
             throw Error(Error::Kind::internal, "matmul: the products of a list differ in type");
         }
-        products[i] = checked(add, list[i]);
+        products[i] = checked(add || list[i].add, list[i]);
         plan.set(i, {products[i].out, products[i].tokens, products[i].in},
                  choice.limits(products[i]));
     }

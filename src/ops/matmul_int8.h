@@ -69,6 +69,7 @@ struct ProductInt8 {
     Int8Rows x;       // [tokens, in]
     IntegerMatrix w;  // [out, in]
     Tensor y;         // [tokens, out] bf16 or f32
+    bool add = false;
 };
 
 /// y = x·wᵀ.

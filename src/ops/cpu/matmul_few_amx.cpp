@@ -18,7 +18,7 @@
 namespace hadal::ops::cpu {
 namespace {
 
-constexpr int64_t kFewest = 4;    // rows of x: with more the arithmetic takes longer than reading
+constexpr int64_t kFewest = 4;     // rows of x: with more the arithmetic takes longer than reading
 constexpr int64_t kColumns = 512;  // at a time: three sums of each for four rows are 24 KiB, in L1
 constexpr int64_t kAhead = 4096;   // bytes: a page, where the processor's own prefetching stops
 
@@ -112,8 +112,7 @@ class FewRows {
         for (int i = 0; i < rows; ++i) {
             for (int h = 0; h < 2; ++h) {
                 float* sum = parts_[i][part].at[l][h];
-                _mm512_store_ps(sum,
-                                _mm512_fmadd_ps(factor[i], line.half[h], _mm512_load_ps(sum)));
+                _mm512_store_ps(sum, _mm512_fmadd_ps(factor[i], line.half[h], _mm512_load_ps(sum)));
             }
         }
     }
