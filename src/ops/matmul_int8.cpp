@@ -81,7 +81,7 @@ void run(Context& context, bool add, std::span<const ProductInt8> list) {
                  choice.limits(products[i]));
     }
     const int threads = context.threads.size();
-    plan.cut(tiles_wanted(threads, false, false));
+    plan.cut(tiles_wanted(threads, false, plan.has_few_rows()));
     const int64_t bytes = plan.scratch_bytes();
     const auto memory = context.workspace.take<std::byte>(bytes * threads);
     const auto scratch = context.workspace.take<cpu::Int8Scratch>(threads);
