@@ -173,6 +173,7 @@ TEST_CASE("matmul_int8: a row's bits depend neither on the other rows nor on its
 
 TEST_CASE("matmul_int8: a ragged list of both widths gives each product's own bits") {
     const Int8Rows x = random_rows(43, 192, 9);
+    const Tensor before = test::random_tensor({43, 40}, DType::bf16, 12);
     const IntegerMatrix weights[] = {random_weight(4, 160, 192, 10),
                                      random_weight(8, 160, 192, 11)};
     test::check_thread_independence([&](Context& context) {
@@ -181,15 +182,19 @@ TEST_CASE("matmul_int8: a ragged list of both widths gives each product's own bi
         int64_t row = 0;
         for (const int64_t rows : {3, 0, 19, 1, 20}) {
             const IntegerMatrix& w = weights[list.size() % 2];
-            results.push_back(Tensor::zeros({rows, 40}, DType::bf16));
-            list.push_back(
-                {x.rows(row, rows), some_rows(w, 10 * int64_t(list.size()), 40), results.back()});
+            results.push_back(before.rows(row, rows).clone());
+            list.push_back({x.rows(row, rows), some_rows(w, 10 * int64_t(list.size()), 40),
+                            results.back(), list.size() % 3 != 0});
             row += rows;
         }
         ops::matmul_nt(context, list);
+        row = 0;
         for (const ProductInt8& product : list) {
-            CHECK(test::same_bits(product.y,
-                                  defined_product(product.x, product.w, nullptr, DType::bf16)));
+            const Tensor held = before.rows(row, product.y.shape()[0]);
+            CHECK(test::same_bits(
+                product.y,
+                defined_product(product.x, product.w, product.add ? &held : nullptr, DType::bf16)));
+            row += held.shape()[0];
         }
         return results;
     });

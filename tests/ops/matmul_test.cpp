@@ -349,6 +349,66 @@ TEST_CASE("matmul: the accumulating forms add once, and no tokens leave a gradie
     }
 }
 
+TEST_CASE("matmul: a product of a list adds if it says so") {
+    ThreadPool threads(2);
+    Workspace workspace;
+    for (const Isa isa : available_isas()) {
+        Context context{threads, workspace, isa};
+        for (const Form form : {Form::nt, Form::nn}) {
+            CAPTURE(name(isa));
+            CAPTURE(int(form));
+            std::vector<ops::Product> list;
+            std::vector<Tensor> before;
+            for (const int64_t rows : {1, 3, 40}) {
+                list.push_back(random_product(form, {DType::bf16, DType::bf16}, rows, 70, 130, 0,
+                                              uint64_t(rows)));
+                list.back().add = rows != 3;
+                before.push_back(list.back().result.clone());
+            }
+            multiply(context, form, false, list);
+            for (size_t i = 0; i < list.size(); ++i) {
+                CHECK(worst_error(form, list[i].add, list[i], before[i]) <= 1);
+            }
+        }
+    }
+}
+
+TEST_CASE("matmul: subnormal numbers give a row the same bits alone and among others") {
+    ThreadPool threads(1);
+    Workspace workspace;
+    for (const Isa isa : available_isas()) {
+        Context context{threads, workspace, isa};
+        for (const Form form : {Form::nt, Form::nn}) {
+            CAPTURE(name(isa));
+            CAPTURE(int(form));
+            auto whole = random_product(form, {DType::bf16, DType::f32}, 37, 70, 96, 0, 3);
+            for (int64_t i = 0; i < 37; ++i) {  // operands and products around the least normal
+                for (int64_t k = 0; k < 96; k += 3) {
+                    set_at(whole.left, i, k, std::ldexp(value_at(whole.left, i, k), -126));
+                }
+                for (int64_t k = 1; k < 96; k += 3) {
+                    set_at(whole.left, i, k, std::ldexp(value_at(whole.left, i, k), -64));
+                    for (int64_t j = 0; j < 70 && i == 0; ++j) {
+                        const auto [row, column] =
+                            form == Form::nt ? std::pair(j, k) : std::pair(k, j);
+                        set_at(whole.right, row, column,
+                               std::ldexp(value_at(whole.right, row, column), -63));
+                    }
+                }
+                for (int64_t k = 2; k < 96; k += 3) set_at(whole.left, i, k, 0);
+            }
+            multiply(context, form, false, {&whole, 1});
+            for (const int64_t count : {1, 2, 3, 4, 9}) {
+                CAPTURE(count);
+                const ops::Product part{whole.left.rows(5, count), whole.right,
+                                        Tensor::zeros({count, 70}, DType::f32)};
+                multiply(context, form, false, {&part, 1});
+                CHECK(same_rows(part.result, whole.result.rows(5, count)));
+            }
+        }
+    }
+}
+
 TEST_CASE("matmul: operands that do not fit are refused with their shapes") {
     ThreadPool threads(1);
     Workspace workspace;
