@@ -33,7 +33,9 @@ void FeedForward::forward(Context& context, const Operand& x, FeedForwardSaved& 
     append_projections(x, saved, list);
     Linear::forward(context, list);
     activate(context, saved);
-    weights_.down_proj.forward_add(context, saved.product, y);  // [tokens, hidden]
+    list.clear();
+    append_down(saved, y, list);
+    Linear::forward(context, list);
 }
 
 void FeedForward::append_projections(const Operand& x, FeedForwardSaved& saved,

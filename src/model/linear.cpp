@@ -128,12 +128,6 @@ ops::IntegerMatrix integers_of(const Linear& linear) {
     return linear.int8;
 }
 
-ops::Int8Rows in_int8(Context& context, const Tensor& x) {
-    auto rows = ops::Int8Rows::take(context.workspace, x.shape()[0], x.shape()[1]);
-    ops::quantize_rows_int8(context, x, rows);
-    return rows;
-}
-
 /// Activations of a list's products, each quantised once, however many weights it meets. The
 /// memory is the workspace's, of the caller's scope.
 class Int8Activations {
@@ -286,28 +280,13 @@ int64_t Linear::out() const {
 }
 
 void Linear::forward(Context& context, const Operand& x, Tensor& y) const {
-    if (x.fp8) return forward(context, std::vector<LinearRows>{{x, *this, y}});
-    if (int8_activations) {
-        const Workspace::Scope scope(context.workspace);
-        return ops::matmul_nt(context, in_int8(context, x.values), integers_of(*this), y);
-    }
-    if (is_int4(*this)) return ops::matmul_nt(context, x.values, int4, y);
-    if (is_codes_only(*this)) return ops::matmul_nt(context, x.values, codes, y);
-    ops::matmul_nt(context, x.values, weight, y);
+    const LinearRows rows{x, *this, y};
+    forward(context, {&rows, 1});
 }
 
 void Linear::forward_add(Context& context, const Operand& x, Tensor& y) const {
-    if (!x.fp8 && int8_activations) {
-        const Workspace::Scope scope(context.workspace);
-        return ops::matmul_nt_add(context, in_int8(context, x.values), integers_of(*this), y);
-    }
-    if (!x.fp8 && is_int4(*this)) return ops::matmul_nt_add(context, x.values, int4, y);
-    if (!x.fp8 && is_codes_only(*this)) return ops::matmul_nt_add(context, x.values, codes, y);
-    if (!x.fp8) return ops::matmul_nt_add(context, x.values, weight, y);
-    const LinearRows rows{x, *this, y};
-    fp8_products(context, {&rows, 1}, &Linear::codes, [&](const auto& products) {
-        ops::matmul_nt_add(context, products[0].left, products[0].right, y);
-    });
+    const LinearRows rows{x, *this, y, /*add=*/true};
+    forward(context, {&rows, 1});
 }
 
 void Linear::forward(Context& context, std::span<const LinearRows> list) {

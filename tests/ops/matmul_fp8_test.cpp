@@ -212,8 +212,7 @@ TEST_CASE("matmul_fp8: a row has the same bits alone, in a larger product, and i
                 for (const auto& [begin, count] :
                      {std::pair<int64_t, int64_t>{0, 1}, {1, 0}, {1, 2}, {3, 17}, {20, 50}}) {
                     list.push_back({whole.left.rows(begin, count), whole.right,
-                                    Tensor::zeros({count, kSize.n}, out),
-                                    /*add=*/begin == 20});
+                                    Tensor::zeros({count, kSize.n}, out)});
                 }
                 multiply(context, form, false, list);
                 int64_t row = 0;
@@ -225,6 +224,32 @@ TEST_CASE("matmul_fp8: a row has the same bits alone, in a larger product, and i
                 }
             }
         }
+    });
+}
+
+TEST_CASE("matmul_fp8: a product of a list adds if it says so") {
+    test::for_each_isa([](Context& context) {
+        for (const Form form : {Form::nt, Form::nn}) {
+            std::vector<ProductFp8> list;
+            std::vector<Tensor> before;
+            for (const int64_t rows : {1, 3, 40}) {
+                list.push_back(random_product(form, {rows, 70, 130}, DType::bf16, uint64_t(rows)));
+                list.back().add = rows != 3;
+                before.push_back(list.back().result.clone());
+            }
+            multiply(context, form, false, list);
+            for (size_t i = 0; i < list.size(); ++i) {
+                CAPTURE(i);
+                CHECK(worst_error(form, list[i], list[i].add ? &before[i] : nullptr) <= 1);
+            }
+        }
+        const TiledMatrix w = test::random_tiles({70, 130}, kBlockTiles, 8);
+        const Tensor x = test::random_tensor({4, 130}, DType::bf16, 9);
+        const Tensor before = test::random_tensor({4, 70}, DType::bf16, 10);
+        const Tensor y = before.clone();
+        const ops::ProductW8A16 product{x, w, y, /*add=*/true};
+        ops::matmul_nt(context, {&product, 1});
+        CHECK(worst_error(Form::nt, x, w, y, &before) <= 1);
     });
 }
 

@@ -127,22 +127,29 @@ TEST_CASE("matmul_int4: a row's bits depend neither on the other rows nor on its
 
 TEST_CASE("matmul_int4: a ragged list, views of larger tensors, gives each product's own bits") {
     const Tensor x = test::random_tensor({23, 192}, DType::bf16, 9);
+    const Tensor before = test::random_tensor({23, 40}, DType::bf16, 12);
     const Int4Matrix w = random_int4(120, 192, 10);
     test::check_thread_independence([&](Context& context) {
         std::vector<Tensor> results;
         std::vector<ProductInt4> list;
         int64_t row = 0;
         for (const int64_t rows : {int64_t(3), int64_t(0), int64_t(19), int64_t(1)}) {
-            results.push_back(Tensor::zeros({rows, 40}, DType::bf16));
-            list.push_back(
-                {x.rows(row, rows), w.rows(10 * int64_t(list.size()), 40), results.back()});
+            results.push_back(before.rows(row, rows).clone());
+            list.push_back({x.rows(row, rows), w.rows(10 * int64_t(list.size()), 40),
+                            results.back(), list.size() % 3 != 0});
             row += rows;
         }
         ops::matmul_nt(context, list);
+        row = 0;
         for (const ProductInt4& product : list) {
-            Tensor alone = Tensor::zeros(product.y.shape(), DType::bf16);
-            ops::matmul_nt(context, product.x, product.w, alone);
+            Tensor alone = before.rows(row, product.y.shape()[0]).clone();
+            if (product.add) {
+                ops::matmul_nt_add(context, product.x, product.w, alone);
+            } else {
+                ops::matmul_nt(context, product.x, product.w, alone);
+            }
             CHECK(test::same_bits(alone, product.y));
+            row += alone.shape()[0];
         }
         return results;
     });

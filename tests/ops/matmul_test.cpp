@@ -7,11 +7,13 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <vector>
 
 #include "core/random.h"
 #include "formats/bfloat16.h"
 #include "ops/matmul_support.h"
+#include "ops/support.h"
 
 namespace hadal {
 
@@ -156,6 +158,16 @@ Tensor left_rows(const Tensor& left, Form form, int64_t begin, int64_t count) {
 
 constexpr Types kFastTypes[] = {
     {DType::bf16, DType::bf16}, {DType::bf16, DType::f32}, {DType::f32, DType::f32}};
+
+/// body(context, form) for every instruction set and the forms that activations take.
+void for_each_forward_form(const std::function<void(Context&, Form)>& body) {
+    test::for_each_isa([&](Context& context) {
+        for (const Form form : {Form::nt, Form::nn}) {
+            CAPTURE(int(form));
+            body(context, form);
+        }
+    });
+}
 
 }  // namespace
 
@@ -350,63 +362,49 @@ TEST_CASE("matmul: the accumulating forms add once, and no tokens leave a gradie
 }
 
 TEST_CASE("matmul: a product of a list adds if it says so") {
-    ThreadPool threads(2);
-    Workspace workspace;
-    for (const Isa isa : available_isas()) {
-        Context context{threads, workspace, isa};
-        for (const Form form : {Form::nt, Form::nn}) {
-            CAPTURE(name(isa));
-            CAPTURE(int(form));
-            std::vector<ops::Product> list;
-            std::vector<Tensor> before;
-            for (const int64_t rows : {1, 3, 40}) {
-                list.push_back(random_product(form, {DType::bf16, DType::bf16}, rows, 70, 130, 0,
-                                              uint64_t(rows)));
-                list.back().add = rows != 3;
-                before.push_back(list.back().result.clone());
-            }
-            multiply(context, form, false, list);
-            for (size_t i = 0; i < list.size(); ++i) {
-                CHECK(worst_error(form, list[i].add, list[i], before[i]) <= 1);
-            }
+    for_each_forward_form([](Context& context, Form form) {
+        std::vector<ops::Product> list;
+        std::vector<Tensor> before;
+        for (const int64_t rows : {1, 3, 40}) {
+            list.push_back(
+                random_product(form, {DType::bf16, DType::bf16}, rows, 70, 130, 0, uint64_t(rows)));
+            list.back().add = rows != 3;
+            before.push_back(list.back().result.clone());
         }
-    }
+        multiply(context, form, false, list);
+        for (size_t i = 0; i < list.size(); ++i) {
+            CHECK(worst_error(form, list[i].add, list[i], before[i]) <= 1);
+        }
+    });
 }
 
 TEST_CASE("matmul: subnormal numbers give a row the same bits alone and among others") {
-    ThreadPool threads(1);
-    Workspace workspace;
-    for (const Isa isa : available_isas()) {
-        Context context{threads, workspace, isa};
-        for (const Form form : {Form::nt, Form::nn}) {
-            CAPTURE(name(isa));
-            CAPTURE(int(form));
-            auto whole = random_product(form, {DType::bf16, DType::f32}, 37, 70, 96, 0, 3);
-            for (int64_t i = 0; i < 37; ++i) {  // operands and products around the least normal
-                for (int64_t k = 0; k < 96; k += 3) {
-                    set_at(whole.left, i, k, std::ldexp(value_at(whole.left, i, k), -126));
-                }
-                for (int64_t k = 1; k < 96; k += 3) {
-                    set_at(whole.left, i, k, std::ldexp(value_at(whole.left, i, k), -64));
-                    for (int64_t j = 0; j < 70 && i == 0; ++j) {
-                        const auto [row, column] =
-                            form == Form::nt ? std::pair(j, k) : std::pair(k, j);
-                        set_at(whole.right, row, column,
-                               std::ldexp(value_at(whole.right, row, column), -63));
-                    }
-                }
-                for (int64_t k = 2; k < 96; k += 3) set_at(whole.left, i, k, 0);
+    for_each_forward_form([](Context& context, Form form) {
+        auto whole = random_product(form, {DType::bf16, DType::f32}, 37, 70, 96, 0, 3);
+        const auto shrink = [](Tensor& x, int64_t i, int64_t j, int exponent) {
+            set_at(x, i, j, std::ldexp(value_at(x, i, j), exponent));
+        };
+        // Operands, and products, around the least normal number; every third is zero.
+        for (int64_t k = 0; k < 96; k += 3) {
+            for (int64_t i = 0; i < 37; ++i) {
+                shrink(whole.left, i, k, -126);
+                shrink(whole.left, i, k + 1, -64);
+                set_at(whole.left, i, k + 2, 0);
             }
-            multiply(context, form, false, {&whole, 1});
-            for (const int64_t count : {1, 2, 3, 4, 9}) {
-                CAPTURE(count);
-                const ops::Product part{whole.left.rows(5, count), whole.right,
-                                        Tensor::zeros({count, 70}, DType::f32)};
-                multiply(context, form, false, {&part, 1});
-                CHECK(same_rows(part.result, whole.result.rows(5, count)));
+            for (int64_t j = 0; j < 70; ++j) {
+                const bool nt = form == Form::nt;
+                shrink(whole.right, nt ? j : k + 1, nt ? k + 1 : j, -63);
             }
         }
-    }
+        multiply(context, form, false, {&whole, 1});
+        for (const int64_t count : {1, 2, 3, 4, 9}) {
+            CAPTURE(count);
+            const ops::Product part{whole.left.rows(5, count), whole.right,
+                                    Tensor::zeros({count, 70}, DType::f32)};
+            multiply(context, form, false, {&part, 1});
+            CHECK(same_rows(part.result, whole.result.rows(5, count)));
+        }
+    });
 }
 
 TEST_CASE("matmul: operands that do not fit are refused with their shapes") {

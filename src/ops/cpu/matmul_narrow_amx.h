@@ -132,8 +132,8 @@ class NarrowProduct {
         RowBlock block;
         int64_t index;  // of the block: where its totals are
         int64_t k;
-        int64_t count;          // of k
-        const std::byte* rows;  // null: there is no unit
+        int64_t count;    // of k
+        std::byte* rows;  // null: there is no unit
 
         int64_t steps() const {
             return (count + 31) / 32;
@@ -206,8 +206,7 @@ class NarrowProduct {
                          .apart = block.apart,
                          .count = rows},
                         unit.k, unit.count,
-                        const_cast<std::byte*>(unit.rows) +
-                            quarter / 2 * (kUnitSteps * kTileBytes) + quarter % 2 * 512);
+                        unit.rows + quarter / 2 * (kUnitSteps * kTileBytes) + quarter % 2 * 512);
     }
 
     bool is_first(const Unit& unit) const {
