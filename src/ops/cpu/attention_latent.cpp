@@ -3,10 +3,14 @@
 //
 // Data flow of a split: copy [q_latent | q_pe] of the rows; for each block of 128 cache rows:
 // interleave its latent part for p·c, reading the rows once from end to end as the memory likes it;
-// transpose it into panels for the scores; scores, softmax, o += p·c. Few rows do not pay for the
-// transposition: there the cache rows, as they lie, are the left operand of the scores. At V3's
-// sizes a block is 147 KB read for 128·128·1088·2 = 36 MFLOP: 242 FLOP a byte, so one query of 128
-// heads already multiplies more than it reads. Measured: bench/results.md.
+// transpose it into panels for the scores; scores, softmax, o += p·c. At V3's sizes a block is
+// 147 KB read for 128·128·1088·2 = 36 MFLOP: 242 FLOP a byte, so one query of 128 heads already
+// multiplies more than it reads.
+//
+// One query of few heads does not pay for such copies. There the cache rows, as they lie, are the
+// left operand of the scores, and values are interleaved 32 channels at a time, just before they
+// are multiplied: the block is read from memory once and from L2 once more, and no copy of it
+// leaves L1. (A whole block interleaved: 1.6 times as long.) Measured: bench/results.md.
 #include "ops/cpu/attention_latent.h"
 
 #include "ops/cpu/attention_softmax.h"
@@ -83,12 +87,10 @@ void load_queries(const LatentTask<T>& task, const LatentPiece& piece, QueryRows
     zero_padding(rows.q, rows.k_stride, rows.count, rank + rope, round_up(rows.count, kPanel));
 }
 
-/// Rows of keys → the right operand of p·c, beginning with key `first` of the block.
+/// `width` channels of keys' rows → the right operand of p·c.
 template <class T>
 void pack_values(const typename Numbers<T>::Packed* from, int64_t stride, int64_t count,
-                 int64_t first, LatentScratch<T>& scratch) {
-    const int64_t width = scratch.rows.v_width, panel = scratch.keys.v_panel;
-    auto* to = scratch.keys.v + first * kPanel;
+                 int64_t width, typename Numbers<T>::Packed* to, int64_t panel) {
 #if defined(__AVX512BF16__)
     if constexpr (Numbers<T>::kPair == 2) {
         for (int64_t key = 0; key < count; key += 2, from += 2 * stride, to += 2 * kPanel) {
@@ -106,10 +108,9 @@ void pack_values(const typename Numbers<T>::Packed* from, int64_t stride, int64_
     pack_rows<T>(from, stride, count, width, to, panel / kPanel);
 }
 
-/// Whether the scores of so few rows are made by key: cheaper where a step of the multiplier takes
-/// a panel of rows anyhow.
+/// Whether rows are so few that a step of the multiplier takes them all at once.
 template <class T>
-bool scores_by_key(const QueryRows<T>& rows) {
+bool are_few(const QueryRows<T>& rows) {
     return Numbers<T>::kPair == 2 && rows.count <= kPanel &&
            (Numbers<T>::kRows == kPanel || rows.count > kPanel / 2);
 }
@@ -135,36 +136,38 @@ void decode_rows(const PagedKeys<T>& keys, const LatentSizes& sizes, int64_t row
     }
 }
 
-/// Keys [begin, begin + count), and their scores where they are made by key.
+/// A block of keys: rows that lie one after the other, from one or several pages.
 template <class T>
-void load_keys(const LatentTask<T>& task, int64_t begin, int64_t count, LatentScratch<T>& scratch) {
+struct BlockRows {
+    using Packed = typename Numbers<T>::Packed;
+    struct Run {
+        const Packed* rows;
+        int64_t first, count;  // keys of the block
+    };
+    Run runs[kKeyBlock / kLatentPage];
+    int64_t run_count;
+    int64_t stride;
+};
+
+/// Keys [begin, begin + count), with rows of zeros up to `depth`: where they lie if whole steps of
+/// whole pages can be packed there, or else a copy.
+template <class T>
+BlockRows<T> block_rows(const LatentTask<T>& task, int64_t begin, int64_t count, int64_t depth,
+                        const LatentScratch<T>& scratch) {
     using N = Numbers<T>;
     const QueryRows<T>& rows = scratch.rows;
     const PagedKeys<T>& keys = task.keys;
-    const int64_t width = task.sizes.rank + task.sizes.rope, depth = padded_keys<T>(count);
-    scratch.keys.depth = depth;
-    const bool by_key = scores_by_key(rows);
-    const auto pack = [&](const typename N::Packed* from, int64_t stride, int64_t first,
-                          int64_t packed) {
-        pack_values(from, stride, packed, first, scratch);
-        if (by_key) {
-            multiply<T>(
-                {from, stride, scratch.q_panel, 0, scratch.scores_by_key + first * kPanel, kPanel},
-                packed, kPanel, rows.k_depth, false);
-        } else {
-            pack_transposed<T>(from, stride, packed, rows.k_depth,
-                               scratch.keys.k + first * rows.k_depth);
-        }
-    };
+    const int64_t width = task.sizes.rank + task.sizes.rope;
+    BlockRows<T> block = {.runs = {}, .run_count = 0, .stride = keys.rows.stride};
     if constexpr (sizeof(typename N::Packed) == sizeof(T)) {
-        // Whole steps of whole pages are packed where they lie.
         if (count == depth && width == rows.k_stride && rows.v_width <= width && keys.shift == 0 &&
             keys.rows.data != nullptr && keys.rows.stride % N::kPair == 0) {
             for (int64_t first = 0, run; first < count; first += run) {
                 run = keys.adjacent(begin + first, count - first);
-                pack(keys.rows.at(keys.row_of(begin + first)), keys.rows.stride, first, run);
+                block.runs[block.run_count++] = {keys.rows.at(keys.row_of(begin + first)), first,
+                                                 run};
             }
-            return;
+            return block;
         }
     }
     for (int64_t first = 0, run; first < count; first += run) {
@@ -178,15 +181,67 @@ void load_keys(const LatentTask<T>& task, int64_t begin, int64_t count, LatentSc
         }
     }
     zero_padding(scratch.copied, scratch.copied_stride, count, width, depth);
-    pack(scratch.copied, scratch.copied_stride, 0, depth);
+    block.runs[0] = {scratch.copied, 0, depth};
+    block.run_count = 1;
+    block.stride = scratch.copied_stride;
+    return block;
+}
+
+/// Many rows meet a block.
+template <class T, class Seen>
+void attend_block(const BlockRows<T>& block, int64_t keys, const Seen& seen,
+                  LatentScratch<T>& scratch) {
+    const QueryRows<T>& rows = scratch.rows;
+    scratch.keys.depth = padded_keys<T>(keys);
+    for (int64_t i = 0; i < block.run_count; ++i) {
+        const auto& [from, first, count] = block.runs[i];
+        pack_values<T>(from, block.stride, count, rows.v_width, scratch.keys.v + first * kPanel,
+                       scratch.keys.v_panel);
+        pack_transposed<T>(from, block.stride, count, rows.k_depth,
+                           scratch.keys.k + first * rows.k_depth);
+    }
+    for (int64_t first = 0; first < rows.count; first += kRowBlock) {
+        const auto visible = [&](int64_t r) { return seen(first + r); };
+        const int64_t left = rows.count - first < kRowBlock ? rows.count - first : kRowBlock;
+        if (visible(left - 1) == 0) continue;
+        attend(rows, first, scratch.keys, padded_keys<T>(visible(left - 1)), visible,
+               scratch.softmax);
+    }
 }
 
 /// Scores by key → by row, as the softmax takes them.
 template <class T>
-void turn_scores(LatentScratch<T>& scratch) {
+void turn_scores(int64_t keys, LatentScratch<T>& scratch) {
     using U = Unit<typename Numbers<T>::Sum>;
-    transpose(reinterpret_cast<const U*>(scratch.scores_by_key), kPanel, scratch.keys.depth, kPanel,
+    transpose(reinterpret_cast<const U*>(scratch.scores_by_key), kPanel, keys, kPanel,
               reinterpret_cast<U*>(scratch.softmax.scores), kKeyBlock);
+}
+
+/// Few rows meet a block: scores by key.
+template <class T, class Seen>
+void attend_block_few(const BlockRows<T>& block, int64_t keys, const Seen& seen,
+                      LatentScratch<T>& scratch) {
+    const QueryRows<T>& rows = scratch.rows;
+    const int64_t depth = padded_keys<T>(keys), panel = scratch.keys.v_panel;
+    for (int64_t i = 0; i < block.run_count; ++i) {
+        const auto& [from, first, count] = block.runs[i];
+        multiply<T>({from, block.stride, scratch.q_panel, 0, scratch.scores_by_key + first * kPanel,
+                     kPanel},
+                    count, kPanel, rows.k_depth, false);
+    }
+    turn_scores(depth, scratch);
+    const int64_t padded = make_probabilities(rows, 0, depth, seen, scratch.softmax);
+    constexpr int64_t width = kValueStep<T>;
+    for (int64_t i = 0; i < rows.v_width; i += width) {
+        for (int64_t j = 0; j < block.run_count; ++j) {
+            const auto& [from, first, count] = block.runs[j];
+            pack_values<T>(from + i, block.stride, count, width, scratch.keys.v + first * kPanel,
+                           panel);
+        }
+        multiply<T>({scratch.softmax.probabilities, kKeyBlock, scratch.keys.v, panel, rows.o + i,
+                     rows.v_width},
+                    padded, width, depth, true);
+    }
 }
 
 /// Keys of one split; fills scratch.rows.
@@ -199,27 +254,19 @@ void attend_split(const LatentTask<T>& task, const LatentPiece& piece, int64_t s
     const int64_t split_end = latent_split_begin(split + 1), most = seen[rows.count - 1];
     const int64_t end = most < split_end ? most : split_end;
     reset(rows);
-    const bool by_key = scores_by_key(rows);
-    if (by_key) {
-        pack_transposed<T>(rows.q, rows.k_stride, kPanel, rows.k_depth, scratch.q_panel);
-    }
-    for (int64_t block = latent_split_begin(split); block < end; block += kKeyBlock) {
-        const int64_t keys = end - block < kKeyBlock ? end - block : kKeyBlock;
-        load_keys(task, block, keys, scratch);
-        if (by_key) turn_scores(scratch);
-        for (int64_t first = 0; first < rows.count; first += kRowBlock) {
-            const auto visible = [&](int64_t r) {
-                const int64_t open = seen[first + r] - block;
-                return open < 0 ? 0 : open < keys ? open : keys;
-            };
-            const int64_t left = rows.count - first < kRowBlock ? rows.count - first : kRowBlock;
-            if (visible(left - 1) == 0) continue;
-            const int64_t depth = padded_keys<T>(visible(left - 1));
-            if (by_key) {
-                take_values(rows, first, scratch.keys, depth, visible, scratch.softmax);
-            } else {
-                attend(rows, first, scratch.keys, depth, visible, scratch.softmax);
-            }
+    const bool few = are_few(rows);
+    if (few) pack_transposed<T>(rows.q, rows.k_stride, kPanel, rows.k_depth, scratch.q_panel);
+    for (int64_t begin = latent_split_begin(split); begin < end; begin += kKeyBlock) {
+        const int64_t keys = end - begin < kKeyBlock ? end - begin : kKeyBlock;
+        const auto visible = [&](int64_t r) {
+            const int64_t open = seen[r] - begin;
+            return open < 0 ? 0 : open < keys ? open : keys;
+        };
+        const BlockRows<T> block = block_rows(task, begin, keys, padded_keys<T>(keys), scratch);
+        if (few) {
+            attend_block_few(block, keys, visible, scratch);
+        } else {
+            attend_block(block, keys, visible, scratch);
         }
     }
 }

@@ -193,12 +193,13 @@ inline void raise_maxima(const SoftmaxScratch<T>& scratch, int64_t count,
     }
 }
 
-/// Rows first … first + kRowBlock − 1, whose scores with the block are known, take in its values;
-/// visible(r) of its keys, counted from its first, are open to row first + r. `depth` ≥ every
-/// visible(r) bounds the work.
+/// Rows first … first + kRowBlock − 1, whose scores with a block are known, make their
+/// probabilities of it, and what they have gathered shrinks by as much as their maxima grow;
+/// visible(r) of the block's keys, counted from its first, are open to row first + r. `depth` ≥
+/// every visible(r) bounds the work. Returns how many rows the probabilities have, with padding.
 template <class T, class Visible>
-inline void take_values(const QueryRows<T>& rows, int64_t first, const KeyBlock<T>& keys,
-                        int64_t depth, const Visible& visible, const SoftmaxScratch<T>& scratch) {
+inline int64_t make_probabilities(const QueryRows<T>& rows, int64_t first, int64_t depth,
+                                  const Visible& visible, const SoftmaxScratch<T>& scratch) {
     using S = typename Numbers<T>::Sum;
     const int64_t left = rows.count - first;
     const int64_t count = left < kRowBlock ? left : kRowBlock;
@@ -220,6 +221,14 @@ inline void take_values(const QueryRows<T>& rows, int64_t first, const KeyBlock<
     }
     for (int64_t r = count; r < padded; ++r)
         fill_zero(scratch.probabilities + r * kKeyBlock, depth);
+    return padded;
+}
+
+/// The same rows take in the block's values.
+template <class T, class Visible>
+inline void take_values(const QueryRows<T>& rows, int64_t first, const KeyBlock<T>& keys,
+                        int64_t depth, const Visible& visible, const SoftmaxScratch<T>& scratch) {
+    const int64_t padded = make_probabilities(rows, first, depth, visible, scratch);
     multiply<T>({scratch.probabilities, kKeyBlock, keys.v, keys.v_panel,
                  rows.o + first * rows.v_width, rows.v_width},
                 padded, rows.v_width, depth, true);
