@@ -136,54 +136,63 @@ void decode_rows(const PagedKeys<T>& keys, const LatentSizes& sizes, int64_t row
     }
 }
 
-/// A block of keys: rows that lie one after the other, from one or several pages.
+/// A block of keys: rows that lie one after the other.
 template <class T>
 struct BlockRows {
-    using Packed = typename Numbers<T>::Packed;
     struct Run {
-        const Packed* rows;
+        const typename Numbers<T>::Packed* rows;
+        int64_t stride;
         int64_t first, count;  // keys of the block
     };
-    Run runs[kKeyBlock / kLatentPage];
-    int64_t run_count;
-    int64_t stride;
+    Run runs[kKeyBlock / kLatentPage + 1];  // of as many pages, and a copy
+    int64_t run_count = 0;
+
+    void add(const Run& run) {
+        runs[run_count++] = run;
+    }
 };
 
-/// Keys [begin, begin + count), with rows of zeros up to `depth`: where they lie if whole steps of
-/// whole pages can be packed there, or else a copy.
+/// Whether keys can be packed where they lie, in whole steps of whole pages.
 template <class T>
-BlockRows<T> block_rows(const LatentTask<T>& task, int64_t begin, int64_t count, int64_t depth,
-                        const LatentScratch<T>& scratch) {
-    using N = Numbers<T>;
-    const QueryRows<T>& rows = scratch.rows;
+bool pack_in_place(const LatentTask<T>& task, const QueryRows<T>& rows) {
     const PagedKeys<T>& keys = task.keys;
     const int64_t width = task.sizes.rank + task.sizes.rope;
-    BlockRows<T> block = {.runs = {}, .run_count = 0, .stride = keys.rows.stride};
-    if constexpr (sizeof(typename N::Packed) == sizeof(T)) {
-        if (count == depth && width == rows.k_stride && rows.v_width <= width && keys.shift == 0 &&
-            keys.rows.data != nullptr && keys.rows.stride % N::kPair == 0) {
-            for (int64_t first = 0, run; first < count; first += run) {
-                run = keys.adjacent(begin + first, count - first);
-                block.runs[block.run_count++] = {keys.rows.at(keys.row_of(begin + first)), first,
-                                                 run};
-            }
-            return block;
+    return sizeof(typename Numbers<T>::Packed) == sizeof(T) && keys.rows.data != nullptr &&
+           keys.shift == 0 && width == rows.k_stride && rows.v_width <= width &&
+           keys.rows.stride % Numbers<T>::kPair == 0;
+}
+
+/// Keys [begin, begin + count), with rows of zeros up to a whole step: where they lie, and the rest
+/// copied.
+template <class T>
+BlockRows<T> block_rows(const LatentTask<T>& task, int64_t begin, int64_t count,
+                        const LatentScratch<T>& scratch) {
+    const PagedKeys<T>& keys = task.keys;
+    const int64_t width = task.sizes.rank + task.sizes.rope, stride = scratch.copied_stride;
+    BlockRows<T> block;
+    int64_t first = 0;
+    if constexpr (sizeof(typename Numbers<T>::Packed) == sizeof(T)) {
+        const int64_t step = padded_keys<T>(1);
+        const int64_t whole = pack_in_place(task, scratch.rows) ? count / step * step : 0;
+        for (int64_t run; first < whole; first += run) {
+            run = keys.adjacent(begin + first, whole - first);
+            block.add({keys.rows.at(keys.row_of(begin + first)), keys.rows.stride, first, run});
         }
     }
-    for (int64_t first = 0, run; first < count; first += run) {
+    if (first == count) return block;
+    const int64_t rest = count - first, padded = padded_keys<T>(rest);
+    block.add({scratch.copied, stride, first, padded});
+    auto* to = scratch.copied;
+    for (int64_t run; first < count; first += run, to += run * stride) {
         run = keys.adjacent(begin + first, count - first);
         const int64_t row = keys.row_of(begin + first);
-        auto* to = scratch.copied + first * scratch.copied_stride;
         if (keys.rows.data == nullptr) {
-            decode_rows(keys, task.sizes, row, run, to, scratch.copied_stride);
+            decode_rows(keys, task.sizes, row, run, to, stride);
         } else {
-            copy_rows(keys.rows.at(row), keys.rows.stride, run, width, to, scratch.copied_stride);
+            copy_rows(keys.rows.at(row), keys.rows.stride, run, width, to, stride);
         }
     }
-    zero_padding(scratch.copied, scratch.copied_stride, count, width, depth);
-    block.runs[0] = {scratch.copied, 0, depth};
-    block.run_count = 1;
-    block.stride = scratch.copied_stride;
+    zero_padding(scratch.copied, stride, rest, width, padded);
     return block;
 }
 
@@ -194,10 +203,10 @@ void attend_block(const BlockRows<T>& block, int64_t keys, const Seen& seen,
     const QueryRows<T>& rows = scratch.rows;
     scratch.keys.depth = padded_keys<T>(keys);
     for (int64_t i = 0; i < block.run_count; ++i) {
-        const auto& [from, first, count] = block.runs[i];
-        pack_values<T>(from, block.stride, count, rows.v_width, scratch.keys.v + first * kPanel,
+        const auto& [from, stride, first, count] = block.runs[i];
+        pack_values<T>(from, stride, count, rows.v_width, scratch.keys.v + first * kPanel,
                        scratch.keys.v_panel);
-        pack_transposed<T>(from, block.stride, count, rows.k_depth,
+        pack_transposed<T>(from, stride, count, rows.k_depth,
                            scratch.keys.k + first * rows.k_depth);
     }
     for (int64_t first = 0; first < rows.count; first += kRowBlock) {
@@ -217,30 +226,29 @@ void turn_scores(int64_t keys, LatentScratch<T>& scratch) {
               reinterpret_cast<U*>(scratch.softmax.scores), kKeyBlock);
 }
 
-/// Few rows meet a block: scores by key.
+/// Few rows meet a block: scores by key. The first block's results overwrite what o held.
 template <class T, class Seen>
-void attend_block_few(const BlockRows<T>& block, int64_t keys, const Seen& seen,
+void attend_block_few(const BlockRows<T>& block, int64_t keys, const Seen& seen, bool is_first,
                       LatentScratch<T>& scratch) {
     const QueryRows<T>& rows = scratch.rows;
     const int64_t depth = padded_keys<T>(keys), panel = scratch.keys.v_panel;
     for (int64_t i = 0; i < block.run_count; ++i) {
-        const auto& [from, first, count] = block.runs[i];
-        multiply<T>({from, block.stride, scratch.q_panel, 0, scratch.scores_by_key + first * kPanel,
-                     kPanel},
-                    count, kPanel, rows.k_depth, false);
+        const auto& [from, stride, first, count] = block.runs[i];
+        multiply<T>(
+            {from, stride, scratch.q_panel, 0, scratch.scores_by_key + first * kPanel, kPanel},
+            count, kPanel, rows.k_depth, false);
     }
     turn_scores(depth, scratch);
     const int64_t padded = make_probabilities(rows, 0, depth, seen, scratch.softmax);
     constexpr int64_t width = kValueStep<T>;
     for (int64_t i = 0; i < rows.v_width; i += width) {
         for (int64_t j = 0; j < block.run_count; ++j) {
-            const auto& [from, first, count] = block.runs[j];
-            pack_values<T>(from + i, block.stride, count, width, scratch.keys.v + first * kPanel,
-                           panel);
+            const auto& [from, stride, first, count] = block.runs[j];
+            pack_values<T>(from + i, stride, count, width, scratch.keys.v + first * kPanel, panel);
         }
         multiply<T>({scratch.softmax.probabilities, kKeyBlock, scratch.keys.v, panel, rows.o + i,
                      rows.v_width},
-                    padded, width, depth, true);
+                    padded, width, depth, !is_first);
     }
 }
 
@@ -253,18 +261,23 @@ void attend_split(const LatentTask<T>& task, const LatentPiece& piece, int64_t s
     for (int64_t r = 0; r < rows.count; ++r) seen[r] = task.seen(piece.first_row + r);
     const int64_t split_end = latent_split_begin(split + 1), most = seen[rows.count - 1];
     const int64_t end = most < split_end ? most : split_end;
-    reset(rows);
     const bool few = are_few(rows);
-    if (few) pack_transposed<T>(rows.q, rows.k_stride, kPanel, rows.k_depth, scratch.q_panel);
-    for (int64_t begin = latent_split_begin(split); begin < end; begin += kKeyBlock) {
+    if (few) {
+        reset_softmax(rows);
+        pack_transposed<T>(rows.q, rows.k_stride, kPanel, rows.k_depth, scratch.q_panel);
+    } else {
+        reset(rows);
+    }
+    const int64_t split_begin = latent_split_begin(split);
+    for (int64_t begin = split_begin; begin < end; begin += kKeyBlock) {
         const int64_t keys = end - begin < kKeyBlock ? end - begin : kKeyBlock;
         const auto visible = [&](int64_t r) {
             const int64_t open = seen[r] - begin;
             return open < 0 ? 0 : open < keys ? open : keys;
         };
-        const BlockRows<T> block = block_rows(task, begin, keys, padded_keys<T>(keys), scratch);
+        const BlockRows<T> block = block_rows(task, begin, keys, scratch);
         if (few) {
-            attend_block_few(block, keys, visible, scratch);
+            attend_block_few(block, keys, visible, begin == split_begin, scratch);
         } else {
             attend_block(block, keys, visible, scratch);
         }

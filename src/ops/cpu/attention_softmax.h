@@ -81,14 +81,19 @@ inline int64_t padded_keys(int64_t keys) {
     return round_up(keys, Numbers<T>::kDepth > kPanel ? Numbers<T>::kDepth : kPanel);
 }
 
+/// Nothing seen; o is left as it is.
 template <class T>
-inline void reset(const QueryRows<T>& rows) {
+inline void reset_softmax(const QueryRows<T>& rows) {
     const int64_t padded = round_up(rows.count, Numbers<T>::kRows);
-    fill_zero(rows.o, padded * rows.v_width);
     for (int64_t r = 0; r < padded; ++r) {
         rows.m[r] = kNothingSeen<typename Numbers<T>::Sum>;
         rows.l[r] = 0;
     }
+}
+template <class T>
+inline void reset(const QueryRows<T>& rows) {
+    fill_zero(rows.o, round_up(rows.count, Numbers<T>::kRows) * rows.v_width);
+    reset_softmax(rows);
 }
 
 /// 2^x for x ≤ 1 or so; 1 at 0, 0 from −150 down; a NaN stays one. 2^f on [−½, ½] is the Taylor
@@ -209,10 +214,11 @@ inline int64_t make_probabilities(const QueryRows<T>& rows, int64_t first, int64
         const int64_t row = first + r;
         auto* p = scratch.probabilities + r * kKeyBlock;
         const S factor = scratch.factors[r];
+        const bool has_seen = rows.l[row] != 0;
         rows.l[row] =
             rows.l[row] * factor + exponentiate<T>(scratch.scores + r * kKeyBlock, visible(r),
                                                    depth, rows.scale, rows.m[row], p);
-        if (factor != 1) {
+        if (factor != 1 && has_seen) {
             S* o = rows.o + row * rows.v_width;
             for (int64_t i = 0; i < rows.v_width; i += kLanes<S>) {
                 store(o + i, Lanes<S>::load(o + i, Whole{}) * Lanes<S>::all(factor), Whole{});
