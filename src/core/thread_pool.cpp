@@ -11,6 +11,8 @@
 #include <thread>
 #include <utility>
 
+#include "core/processor_share.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -19,11 +21,17 @@ namespace hadal {
 
 namespace {
 
-// About 20 µs. Longer spinning would starve another process's threads on a shared machine.
+// A few µs, whatever others do: sleeping and being woken takes longer.
+constexpr int kFirstSpins = 300;
+// Where this thread has its processor to itself: about 20 µs in all. Longer spinning would starve
+// another process's threads on a shared machine.
 constexpr int kSpins = 2000;
 // Then about 50 µs in which anybody else may have the processor, and nobody has to wake this
 // thread: the parts of a step that one thread does alone end within that, and waking takes longer.
 constexpr int kYields = 100;
+
+// What a thread knows of others on its processor: a fact about the thread, hence thread_local.
+thread_local ProcessorShare processor_share;
 
 void pause_briefly() {
 #if defined(__x86_64__)
@@ -31,23 +39,25 @@ void pause_briefly() {
 #endif
 }
 
-/// Spins, then sleeps in the kernel, until `value` is no longer `old`. Returns the new value.
+/// Spins, yields while it has the processor to itself, then sleeps in the kernel, until `value` is
+/// no longer `old`. Returns the new value.
 uint32_t wait_for_change(const std::atomic<uint32_t>& value, uint32_t old) {
-    for (int i = 0; i < kSpins; ++i) {
-        const uint32_t now = value.load(std::memory_order_acquire);
-        if (now != old) return now;
-        pause_briefly();
+    const auto load = [&] { return value.load(std::memory_order_acquire); };
+    uint32_t now = load();
+    for (int i = 0; i < kFirstSpins && now == old; ++i, now = load()) pause_briefly();
+    if (now != old) return now;
+    if (!processor_share.is_contended()) {
+        for (int i = kFirstSpins; i < kSpins && now == old; ++i, now = load()) pause_briefly();
+        for (int i = 0; i < kYields && now == old && !processor_share.is_contended(); ++i) {
+            processor_share.yield();
+            now = load();
+        }
     }
-    for (int i = 0; i < kYields; ++i) {
-        std::this_thread::yield();
-        const uint32_t now = value.load(std::memory_order_acquire);
-        if (now != old) return now;
-    }
-    for (;;) {
+    while (now == old) {
         value.wait(old, std::memory_order_acquire);
-        const uint32_t now = value.load(std::memory_order_acquire);
-        if (now != old) return now;
+        now = load();
     }
+    return now;
 }
 
 // Whether this thread is running a part of a job, so that a nested one runs in place: a fact about
