@@ -13,9 +13,9 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr microseconds kLong{300};      // the system's own tasks are shorter, time slices longer
+constexpr microseconds kLong{300};        // the system's own tasks are shorter, time slices longer
 constexpr milliseconds kRemembered{100};  // then a yield tries again whether it is alone
-constexpr uint64_t kSlice = 100'000;    // ns: the least that the system grants
+constexpr uint64_t kSlice = 100'000;      // ns: the least that the system grants
 
 // Of sched_setattr(2), whose wrapper and structure the C library may not have.
 struct SchedulingAttributes {

@@ -149,10 +149,6 @@ void matmul_nt(Context& context, const Tensor& x, const Tensor& w, Tensor& y) {
 void matmul_nt(Context& context, std::span<const Product> products) {
     run(context, Form::nt, false, products);
 }
-void matmul_nt_add(Context& context, const Tensor& x, const Tensor& w, Tensor& y) {
-    const Product product{x, w, y};
-    run(context, Form::nt, true, {&product, 1});
-}
 
 void matmul_nn(Context& context, const Tensor& dy, const Tensor& w, Tensor& dx) {
     const Product product{dy, w, dx};

@@ -32,9 +32,6 @@ struct Product {
 void matmul_nt(Context& context, const Tensor& x, const Tensor& w, Tensor& y);
 void matmul_nt(Context& context, std::span<const Product> products);  // {x, w, y}
 
-/// y += x·wᵀ; the sum is rounded once to y's type.
-void matmul_nt_add(Context& context, const Tensor& x, const Tensor& w, Tensor& y);
-
 /// dx = dy·w, the input gradient.   dy [tokens, out], w [out, in], dx [tokens, in]
 void matmul_nn(Context& context, const Tensor& dy, const Tensor& w, Tensor& dx);
 void matmul_nn(Context& context, std::span<const Product> products);  // {dy, w, dx}

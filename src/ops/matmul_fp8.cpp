@@ -173,9 +173,6 @@ void matmul_nt(Context& context, const TiledMatrix& x, const TiledMatrix& w, Ten
 void matmul_nt(Context& context, std::span<const ProductFp8> products) {
     run(context, Form::nt, false, products);
 }
-void matmul_nt_add(Context& context, const TiledMatrix& x, const TiledMatrix& w, Tensor& y) {
-    run_one(context, Form::nt, true, {x, w, y});
-}
 
 void matmul_nn(Context& context, const TiledMatrix& dy, const TiledMatrix& w, Tensor& dx) {
     run_one(context, Form::nn, false, {dy, w, dx});
@@ -203,10 +200,6 @@ void matmul_nt(Context& context, const Tensor& x, const TiledMatrix& w, Tensor& 
 }
 void matmul_nt(Context& context, std::span<const ProductW8A16> products) {
     run(context, Form::nt, false, products);
-}
-void matmul_nt_add(Context& context, const Tensor& x, const TiledMatrix& w, Tensor& y) {
-    const ProductW8A16 product{x, w, y};
-    run(context, Form::nt, true, std::span(&product, 1));
 }
 
 }  // namespace hadal::ops

@@ -38,9 +38,6 @@ struct ProductFp8 {
 void matmul_nt(Context& context, const TiledMatrix& x, const TiledMatrix& w, Tensor& y);
 void matmul_nt(Context& context, std::span<const ProductFp8> products);  // {x, w, y}
 
-/// y += x·wᵀ; the sum is rounded once to y's type.
-void matmul_nt_add(Context& context, const TiledMatrix& x, const TiledMatrix& w, Tensor& y);
-
 /// dx = dy·w.   dy [tokens, out], w [out, in], dx [tokens, in] bf16 or f32
 void matmul_nn(Context& context, const TiledMatrix& dy, const TiledMatrix& w, Tensor& dx);
 void matmul_nn(Context& context, std::span<const ProductFp8> products);  // {dy, w, dx}
@@ -63,6 +60,5 @@ struct ProductW8A16 {
 };
 void matmul_nt(Context& context, const Tensor& x, const TiledMatrix& w, Tensor& y);
 void matmul_nt(Context& context, std::span<const ProductW8A16> products);
-void matmul_nt_add(Context& context, const Tensor& x, const TiledMatrix& w, Tensor& y);
 
 }  // namespace hadal::ops

@@ -6,7 +6,7 @@ namespace hadal::ops {
 
 namespace {
 
-cpu::MatmulProduct checked(bool add, const ProductInt4& product) {
+cpu::MatmulProduct checked(const ProductInt4& product) {
     require(product.x, DType::bf16, {-1, -1}, "matmul: x");
     const auto [tokens, in] = product.x.shape<2>();
     const int64_t out = product.w.packed.shape()[0];
@@ -20,13 +20,13 @@ cpu::MatmulProduct checked(bool add, const ProductInt4& product) {
             .c = y.data(),
             .c_stride = y.row_stride(),
             .c_transposed = false,
-            .add = add,
+            .add = product.add,
             .m = tokens,
             .n = out,
             .k = in};
 }
 
-void run(Context& context, bool add, std::span<const ProductInt4> list) {
+void run(Context& context, std::span<const ProductInt4> list) {
     if (list.empty()) return;
     const Workspace::Scope scope(context.workspace);
     const DType out = list[0].y.dtype();
@@ -35,7 +35,7 @@ void run(Context& context, bool add, std::span<const ProductInt4> list) {
         if (list[i].y.dtype() != out) {
             throw Error(Error::Kind::internal, "matmul: the products of a list differ in type");
         }
-        products[i] = checked(add || list[i].add, list[i]);
+        products[i] = checked(list[i]);
     }
     run_products(context, {.form = ProductForm::nt, .in = DType::bf16, .out = out}, products);
 }
@@ -44,14 +44,10 @@ void run(Context& context, bool add, std::span<const ProductInt4> list) {
 
 void matmul_nt(Context& context, const Tensor& x, const Int4Matrix& w, Tensor& y) {
     const ProductInt4 product{x, w, y};
-    run(context, false, {&product, 1});
+    run(context, {&product, 1});
 }
 void matmul_nt(Context& context, std::span<const ProductInt4> products) {
-    run(context, false, products);
-}
-void matmul_nt_add(Context& context, const Tensor& x, const Int4Matrix& w, Tensor& y) {
-    const ProductInt4 product{x, w, y};
-    run(context, true, {&product, 1});
+    run(context, products);
 }
 
 }  // namespace hadal::ops

@@ -26,7 +26,4 @@ struct ProductInt4 {
 void matmul_nt(Context& context, const Tensor& x, const Int4Matrix& w, Tensor& y);
 void matmul_nt(Context& context, std::span<const ProductInt4> products);
 
-/// y += x·wᵀ; the sum is rounded once to y's type.
-void matmul_nt_add(Context& context, const Tensor& x, const Int4Matrix& w, Tensor& y);
-
 }  // namespace hadal::ops

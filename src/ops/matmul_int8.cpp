@@ -19,7 +19,7 @@ void require_rows(const Int8Rows& x, const Shape& shape, std::string_view what) 
     require(x.scale, DType::f32, {x.codes.shape()[0], tiles_of(x.codes.shape()[1])}, what);
 }
 
-cpu::Int8Product checked(bool add, const ProductInt8& product) {
+cpu::Int8Product checked(const ProductInt8& product) {
     require_rows(product.x, {-1, -1}, "matmul: x");
     const auto [tokens, in] = product.x.codes.shape<2>();
     if (in % formats::kInt4Group != 0) {
@@ -43,7 +43,7 @@ cpu::Int8Product checked(bool add, const ProductInt8& product) {
             .bits = product.w.bits,
             .y = y.data(),
             .y_stride = y.row_stride(),
-            .add = add,
+            .add = product.add,
             .tokens = tokens,
             .out = out,
             .in = in};
@@ -65,7 +65,7 @@ Choice choose(Isa isa, DType out) {
     return choice;
 }
 
-void run(Context& context, bool add, std::span<const ProductInt8> list) {
+void run(Context& context, std::span<const ProductInt8> list) {
     if (list.empty()) return;
     const DType out = list[0].y.dtype();
     const Choice choice = choose(context.isa, out);
@@ -76,7 +76,7 @@ void run(Context& context, bool add, std::span<const ProductInt8> list) {
         if (list[i].y.dtype() != out) {
             throw Error(Error::Kind::internal, "matmul: the products of a list differ in type");
         }
-        products[i] = checked(add || list[i].add, list[i]);
+        products[i] = checked(list[i]);
         plan.set(i, {products[i].out, products[i].tokens, products[i].in},
                  choice.limits(products[i]));
     }
@@ -151,14 +151,10 @@ void quantize_rows_int8(Context& context, std::span<const Int8Quantization> list
 
 void matmul_nt(Context& context, const Int8Rows& x, const IntegerMatrix& w, Tensor& y) {
     const ProductInt8 product{x, w, y};
-    run(context, false, {&product, 1});
+    run(context, {&product, 1});
 }
 void matmul_nt(Context& context, std::span<const ProductInt8> products) {
-    run(context, false, products);
-}
-void matmul_nt_add(Context& context, const Int8Rows& x, const IntegerMatrix& w, Tensor& y) {
-    const ProductInt8 product{x, w, y};
-    run(context, true, {&product, 1});
+    run(context, products);
 }
 
 }  // namespace hadal::ops

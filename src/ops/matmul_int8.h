@@ -76,7 +76,4 @@ struct ProductInt8 {
 void matmul_nt(Context& context, const Int8Rows& x, const IntegerMatrix& w, Tensor& y);
 void matmul_nt(Context& context, std::span<const ProductInt8> products);
 
-/// y += x·wᵀ; the sum is rounded once to y's type.
-void matmul_nt_add(Context& context, const Int8Rows& x, const IntegerMatrix& w, Tensor& y);
-
 }  // namespace hadal::ops

@@ -27,4 +27,3 @@ TEST_CASE("processor_share: short absences afterwards neither prolong nor end it
     CHECK(share.is_contended(begin + milliseconds(100)));
     CHECK_FALSE(share.is_contended(begin + milliseconds(101)));
 }
-

@@ -316,7 +316,8 @@ TEST_CASE("matmul_fp8: bf16 activations meet a weight in FP8") {
         }
         Tensor sum = test::random_tensor({70, 270}, DType::f32, 10);
         const Tensor before = sum.clone();
-        ops::matmul_nt_add(context, x, w, sum);
+        const ops::ProductW8A16 product{x, w, sum, /*add=*/true};
+        ops::matmul_nt(context, {&product, 1});
         CHECK(worst_error(Form::nt, x, w, sum, &before) <= 1);
     });
 }

@@ -92,8 +92,10 @@ TEST_CASE("matmul_int4: every bit is that of the product with the unpacked weigh
                         ops::matmul_nt(context, x, w, y);
                         ops::matmul_nt(context, x, unpacked(w), twin);
                         CHECK(test::same_bits(y, twin));
-                        ops::matmul_nt_add(context, x, w, y);
-                        ops::matmul_nt_add(context, x, unpacked(w), twin);
+                        const ProductInt4 sum{x, w, y, /*add=*/true};
+                        const ops::Product twin_sum{x, unpacked(w), twin, /*add=*/true};
+                        ops::matmul_nt(context, {&sum, 1});
+                        ops::matmul_nt(context, {&twin_sum, 1});
                         CHECK(test::same_bits(y, twin));
                     }
                 }
@@ -143,11 +145,8 @@ TEST_CASE("matmul_int4: a ragged list, views of larger tensors, gives each produ
         row = 0;
         for (const ProductInt4& product : list) {
             Tensor alone = before.rows(row, product.y.shape()[0]).clone();
-            if (product.add) {
-                ops::matmul_nt_add(context, product.x, product.w, alone);
-            } else {
-                ops::matmul_nt(context, product.x, product.w, alone);
-            }
+            const ProductInt4 one{product.x, product.w, alone, product.add};
+            ops::matmul_nt(context, {&one, 1});
             CHECK(test::same_bits(alone, product.y));
             row += alone.shape()[0];
         }

@@ -115,7 +115,8 @@ TEST_CASE("matmul_int8: every bit is the definition's, on every instruction set"
                         Tensor y = test::with_gaps(test::random_tensor(first.shape(), type, 3));
                         ops::matmul_nt(context, x, w, y);
                         CHECK(test::same_bits(y, first));
-                        ops::matmul_nt_add(context, x, w, y);
+                        const ops::ProductInt8 sum{x, w, y, /*add=*/true};
+                        ops::matmul_nt(context, {&sum, 1});
                         CHECK(test::same_bits(y, second));
                     }
                 }

@@ -13,7 +13,10 @@ enum class Form { nt, nn, tn };
 template <class Product>
 void multiply(Context& context, Form form, bool add, std::span<const Product> products) {
     if (form == Form::nt && add) {
-        for (Product p : products) ops::matmul_nt_add(context, p.left, p.right, p.result);
+        for (Product p : products) {
+            p.add = true;
+            ops::matmul_nt(context, {&p, 1});
+        }
     } else if (form == Form::nt) {
         ops::matmul_nt(context, products);
     } else if (form == Form::nn && add) {

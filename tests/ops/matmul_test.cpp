@@ -356,7 +356,8 @@ TEST_CASE("matmul: the accumulating forms add once, and no tokens leave a gradie
             set_at(x, 0, k, 1);
             set_at(w, 0, k, 0x1p-8);
         }
-        ops::matmul_nt_add(context, x, w, y);
+        const ops::Product sum{x, w, y, /*add=*/true};
+        ops::matmul_nt(context, {&sum, 1});
         CHECK(value_at(y, 0, 0) == 1 + 0x1p-7);
     }
 }
